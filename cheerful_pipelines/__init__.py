@@ -1,0 +1,12 @@
+"""Outreach campaigns as Dagster assets, in the order the data goes.
+
+campaigns       WHO IT IS FOR            clients, campaigns, sender accounts: what everything else is keyed by
+recipients      WHO WE WROTE TO          a Google Sheet becomes stored recipients
+gmail           WHAT WAS SAID            Gmail's history becomes stored mail
+threads         WHO ANSWERED WHOM        mail becomes conversations with a replayable history
+classification  WHAT IT MEANT            a conversation becomes a verdict
+metrics         HOW THE CAMPAIGN WENT    verdicts become numbers, plots and the client's sheet
+
+storage holds the tables and blobs, local_google is a Gmail, Sheets and Drive on this machine,
+demo a month of invented campaigns, cli the command-line tool.
+"""

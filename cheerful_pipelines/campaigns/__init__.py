@@ -1,0 +1,1 @@
+"""WHO IT IS FOR: clients, campaigns and sender accounts, the keys of everything else."""

@@ -1,0 +1,80 @@
+"""What a client, a campaign and a sender account are, as frozen values between the layers. No I/O."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+CampaignType = Literal["GIFTING", "PAID_PROMOTION"]
+CampaignStatus = Literal["DRAFT", "ACTIVE", "COMPLETED"]
+AccountStatus = Literal["active", "needs_reauth", "paused"]
+
+
+class Client(BaseModel):
+    """Who pays: every row of the system reaches one of these by `user_id`."""
+
+    model_config = ConfigDict(frozen=True)
+    user_id: UUID
+    slug: str
+    name: str
+
+
+class Campaign(BaseModel):
+    """One outreach campaign. `slug` is the partition key."""
+
+    model_config = ConfigDict(frozen=True)
+    id: UUID
+    user_id: UUID
+    slug: str
+    name: str
+    campaign_type: CampaignType
+    status: CampaignStatus
+    time_zone: str
+    starts_at: datetime
+    ends_at: datetime | None
+    spreadsheet_id: str
+    sheet_tab: str | None
+    column_mapping: dict[str, str]
+    metrics_spreadsheet_id: str | None
+
+
+class GmailAccount(BaseModel):
+    """One sender mailbox. `alias` is the partition key; `identity_keys` are the addresses that are us."""
+
+    model_config = ConfigDict(frozen=True)
+    id: UUID
+    user_id: UUID
+    alias: str
+    address: str
+    address_key: str
+    status: AccountStatus
+    status_reason: str | None
+    not_before: datetime | None
+    scope: Literal["campaign", "all"]
+    identity_keys: frozenset[str]
+
+
+class AccountMark(BaseModel):
+    """How far a mailbox has come. Both marks only move forward (the archive's forward is back in time)."""
+
+    model_config = ConfigDict(frozen=True)
+    live_history_id: Decimal | None
+    live_marked_at: datetime | None
+    archive_complete_from: date | None
+
+
+class CampaignMark(BaseModel):
+    """How far a campaign has come: what was processed against what was ingested and imported."""
+
+    model_config = ConfigDict(frozen=True)
+    processed_ingest_seq: int
+    recipients_revision: int
+    processed_recipients_revision: int
+    sheet_content_hash: str | None
+    sheet_drive_version: str | None
+    sheet_imported_at: datetime | None
+    metrics_computed_at: datetime | None
+    exported_at: datetime | None
+    exported_hash: str | None

@@ -1,0 +1,1 @@
+"""WHAT IT MEANT: a conversation becomes a verdict."""

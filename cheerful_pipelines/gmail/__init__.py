@@ -1,0 +1,1 @@
+"""WHAT WAS SAID: Gmail's history becomes stored mail."""

@@ -1,0 +1,79 @@
+"""Mail as frozen values between client, parser, store and the threads. No I/O."""
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+
+class FetchedMessage(BaseModel):
+    """What messages.get(format=raw) gave, decoded."""
+
+    model_config = ConfigDict(frozen=True)
+    gmail_message_id: str
+    gmail_thread_id: str
+    label_ids: tuple[str, ...]
+    history_id: int
+    internal_date: datetime
+    raw: bytes
+
+
+class Attachment(BaseModel):
+    """Name, type and digest of one attachment; its bytes stay in the raw mail."""
+
+    model_config = ConfigDict(frozen=True)
+    filename: str
+    content_type: str
+    size: int
+    sha256: str
+
+
+class ParsedMessage(BaseModel):
+    """What the raw bytes say. Parsing never raises: `parse_error` names what could not be read."""
+
+    model_config = ConfigDict(frozen=True)
+    parser_version: str
+    parse_error: str | None
+    rfc822_message_id: str | None
+    in_reply_to: tuple[str, ...]
+    reference_ids: tuple[str, ...]
+    subject: str
+    from_address: str | None
+    from_key: str | None
+    from_name: str | None
+    to_keys: tuple[str, ...]
+    header_date: datetime | None
+    headers: tuple[tuple[str, str], ...]
+    body_text: str
+    body_html: str | None
+    attachments: tuple[Attachment, ...]
+
+
+class StoredMessage(BaseModel):
+    """One copy of a mail in one mailbox, as stored: what threads, classification and metrics read."""
+
+    model_config = ConfigDict(frozen=True)
+    gmail_account_id: UUID
+    gmail_message_id: str
+    gmail_thread_id: str
+    message_id: int
+    label_ids: tuple[str, ...]
+    internal_date: datetime
+    raw_sha256: str
+    deleted_at: datetime | None
+    ingest_seq: int
+    parsed: ParsedMessage
+
+
+class MessageEvent(BaseModel):
+    """One thing that happened to one copy, in the order of `ingest_seq`. Thread states are a fold over these."""
+
+    model_config = ConfigDict(frozen=True)
+    ingest_seq: int
+    gmail_account_id: UUID
+    gmail_message_id: str
+    gmail_thread_id: str
+    kind: Literal["added", "labels", "deleted"]
+    label_ids: tuple[str, ...]
+    created_at: datetime

@@ -1,0 +1,1 @@
+"""WHO WE WROTE TO: a Google Sheet becomes stored recipients."""

@@ -1,0 +1,128 @@
+"""Every environment variable, typed, validated once, secrets masked. Nothing else reads os.environ."""
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from cheerful_pipelines.errors import ConfigurationError
+
+LOCAL_GOOGLE_DEFAULT_URL = "http://127.0.0.1:4510"
+
+
+def _hex_key(value: SecretStr | None, *, length: int, name: str) -> SecretStr | None:
+    if value is None or value.get_secret_value() == "":
+        return None
+    text = value.get_secret_value()
+    if re.fullmatch(r"[0-9a-fA-F]+", text) is None:
+        raise ValueError(
+            f"{name} holds characters that are not hexadecimal. Make one with: "
+            f"python3 -c 'import secrets; print(secrets.token_hex({length // 2}))'"
+        )
+    if len(text) != length:
+        raise ValueError(
+            f"{name} must be exactly {length} hexadecimal characters, this one has {len(text)}. Make one with: "
+            f"python3 -c 'import secrets; print(secrets.token_hex({length // 2}))'"
+        )
+    return value
+
+
+class Settings(BaseSettings):
+    """The environment, read once. Names in the environment carry the prefix CHEERFUL_."""
+
+    model_config = SettingsConfigDict(env_prefix="CHEERFUL_", extra="ignore", frozen=True)
+
+    home: Path = Path(".cheerful")
+    """Where the embedded database, blobs, logs and the local Google server keep their files."""
+    mode: Literal["local", "live"] = "local"
+    """local: Google is the server on this machine. live: Google is Google."""
+    environment: Literal["development", "staging", "production"] = "development"
+    database_url: SecretStr | None = None
+    dagster_database_url: SecretStr | None = None
+    blob_url: str | None = None
+    """Raw mail: file:///folder, s3://bucket/prefix, memory:///. Default: the folder `blobs` in home."""
+    local_google_url: str = LOCAL_GOOGLE_DEFAULT_URL
+    gmail_endpoint: str | None = None
+    sheets_endpoint: str | None = None
+    drive_endpoint: str | None = None
+    token_uri: str | None = None
+    credentials_key: SecretStr | None = None
+    """64 hexadecimal characters: seals OAuth tokens at rest (AES-256-GCM)."""
+    address_hash_key: SecretStr | None = None
+    """32 hexadecimal characters: keyed hash of addresses that must be forgotten but stay suppressed."""
+    sheets_credentials_file: Path | None = None
+    """Authorized-user or service-account JSON for Sheets and Drive (live mode)."""
+    web_url: str = "http://127.0.0.1:3000"
+    """Where people open Dagster's UI: links in metadata and in the client's sheet start with it."""
+    removal_guard_share: float = 0.2
+    """An import that would remove a larger share of the active recipients than this stops."""
+
+    @field_validator("credentials_key")
+    @classmethod
+    def _credentials_key_length(cls, value: SecretStr | None) -> SecretStr | None:
+        return _hex_key(value, length=64, name="CHEERFUL_CREDENTIALS_KEY")
+
+    @field_validator("address_hash_key")
+    @classmethod
+    def _address_hash_key_length(cls, value: SecretStr | None) -> SecretStr | None:
+        return _hex_key(value, length=32, name="CHEERFUL_ADDRESS_HASH_KEY")
+
+    @model_validator(mode="after")
+    def _production_is_live(self) -> Self:
+        if self.environment == "production" and self.mode == "local":
+            raise ValueError(
+                "CHEERFUL_ENVIRONMENT=production refuses CHEERFUL_MODE=local: it would show invented mail as "
+                "real. Set CHEERFUL_MODE=live."
+            )
+        return self
+
+    def google_endpoint(self, service: Literal["gmail", "sheets", "drive", "token"]) -> str | None:
+        """Base URL for a Google service, or None for Google's own."""
+        explicit = {
+            "gmail": self.gmail_endpoint,
+            "sheets": self.sheets_endpoint,
+            "drive": self.drive_endpoint,
+            "token": self.token_uri,
+        }[service]
+        if explicit:
+            return explicit.rstrip("/")
+        if self.mode == "live":
+            return None
+        base = self.local_google_url.rstrip("/")
+        return f"{base}/token" if service == "token" else base
+
+    def require_database_url(self) -> str:
+        """The Postgres URL, or a ConfigurationError that says how to get one."""
+        if self.database_url is None:
+            raise ConfigurationError(
+                "CHEERFUL_DATABASE_URL is not set.",
+                what_to_do='Run ./infra/dev.sh start, or in a shell of your own: eval "$(./infra/dev.sh env)".',
+            )
+        return self.database_url.get_secret_value()
+
+    def require_credentials_key(self) -> str:
+        """The sealing key as 64 hexadecimal characters, or a ConfigurationError."""
+        if self.credentials_key is None:
+            raise ConfigurationError(
+                "CHEERFUL_CREDENTIALS_KEY is not set.",
+                what_to_do="Set it to 64 hexadecimal characters: "
+                "python3 -c 'import secrets; print(secrets.token_hex(32))'",
+            )
+        return self.credentials_key.get_secret_value()
+
+    def effective_blob_url(self) -> str:
+        """Where raw mail goes."""
+        return self.blob_url or (self.home.absolute() / "blobs").as_uri()
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read and validate the environment once. Raises ConfigurationError in words, without values."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        words = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
+        raise ConfigurationError(f"Settings are wrong: {words}") from None

@@ -1,0 +1,66 @@
+"""Raw mail, content-addressed: the key is the SHA-256 of the bytes, the value the bytes compressed with zstd.
+
+A folder by default, any S3-compatible bucket by URL (through obstore). Nothing here knows what a mail is.
+"""
+
+import hashlib
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import obstore
+import zstandard
+from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+
+from cheerful_pipelines.errors import NotFoundError
+
+_COMPRESSION_LEVEL = 3  # measured: level 9 saves 2 % more bytes for five times the CPU
+
+
+def sha256_hex(content: bytes) -> str:
+    """Key of a blob."""
+    return hashlib.sha256(content).hexdigest()
+
+
+class BlobStore:
+    """Put bytes, get the same bytes by their hash. Putting twice is harmless."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
+
+    @classmethod
+    def from_url(cls, url: str) -> "BlobStore":
+        """`file:///folder`, `memory:///`, or what obstore takes: `s3://bucket/prefix`, credentials by AWS_*."""
+        parsed = urlparse(url)
+        if parsed.scheme == "file":
+            folder = Path(url2pathname(parsed.path))
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(LocalStore(folder))
+        if parsed.scheme == "memory":
+            return cls(MemoryStore())
+        return cls(from_url(url))
+
+    def put(self, content: bytes) -> str:
+        """Store and return the SHA-256. An existing blob is left alone."""
+        key = sha256_hex(content)
+        try:
+            obstore.put(self._store, self._path(key), self._compressor.compress(content), mode="create")
+        except obstore.exceptions.AlreadyExistsError:
+            pass
+        return key
+
+    def get(self, key: str) -> bytes:
+        """The exact bytes. Raises NotFoundError."""
+        try:
+            compressed = bytes(obstore.get(self._store, self._path(key)).bytes())
+        except (FileNotFoundError, obstore.exceptions.NotFoundError):
+            raise NotFoundError(
+                f"Raw mail {key} is not in the blob store.",
+                what_to_do="Check CHEERFUL_BLOB_URL; rematerialize gmail_archive for the month to fetch it again.",
+            ) from None
+        return zstandard.ZstdDecompressor().decompress(compressed)
+
+    @staticmethod
+    def _path(key: str) -> str:
+        return f"raw/{key[:2]}/{key}.zst"

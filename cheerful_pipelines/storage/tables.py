@@ -1,0 +1,415 @@
+"""Every table, in the order the data goes. Plain SQLAlchemy Core; queries live in the domains' stores.
+
+Conventions: every table reaches a client by `user_id` (directly or over a foreign key); times are timestamptz in
+UTC; a Gmail id never stands without its `gmail_account_id`; texts that are closed sets have a CHECK.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_NOW = sa.func.now()
+
+
+def _when(name: str, *, nullable: bool = True) -> sa.Column:  # type: ignore[type-arg]
+    return sa.Column(name, sa.DateTime(timezone=True), nullable=nullable)
+
+
+def _created() -> sa.Column:  # type: ignore[type-arg]
+    return sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=_NOW)
+
+
+def _one_of(column: str, *values: str) -> sa.CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return sa.CheckConstraint(f"{column} in ({listed})", name=f"{column}_known")
+
+
+# --- who it is for ------------------------------------------------------------------------------------------------
+
+users = sa.Table(
+    "users",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("email", sa.Text),
+    _created(),
+    schema="auth",  # Supabase owns this table in production; the migration makes a stand-in where it is absent
+)
+
+client = sa.Table(
+    "client",
+    metadata,
+    sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), primary_key=True),
+    sa.Column("slug", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False),
+    _created(),
+)
+
+campaign = sa.Table(
+    "campaign",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), nullable=False, index=True),
+    sa.Column("slug", sa.Text, nullable=False, unique=True),  # the partition key
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("campaign_type", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("time_zone", sa.Text, nullable=False, server_default="UTC"),
+    _when("starts_at", nullable=False),
+    _when("ends_at"),
+    sa.Column("spreadsheet_id", sa.Text, nullable=False),
+    sa.Column("sheet_tab", sa.Text),  # null: the first tab
+    sa.Column("column_mapping", JSONB, nullable=False, server_default="{}"),  # {"email": "Contact", ...}
+    sa.Column("metrics_spreadsheet_id", sa.Text),  # null: no export
+    _created(),
+    _one_of("campaign_type", "GIFTING", "PAID_PROMOTION"),
+    _one_of("status", "DRAFT", "ACTIVE", "COMPLETED"),
+)
+
+gmail_account = sa.Table(
+    "gmail_account",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), nullable=False, index=True),
+    sa.Column("alias", sa.Text, nullable=False, unique=True),  # the partition key
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("address_key", sa.Text, nullable=False, unique=True),
+    sa.Column("status", sa.Text, nullable=False, server_default="active"),
+    sa.Column("status_reason", sa.Text),
+    _when("not_before"),  # throttled until then: the sensor skips the account
+    sa.Column("scope", sa.Text, nullable=False, server_default="all"),
+    sa.Column("sealed_credentials", sa.Text),  # storage/secrets.py
+    _created(),
+    _one_of("status", "active", "needs_reauth", "paused"),
+    _one_of("scope", "campaign", "all"),
+)
+
+gmail_account_identity = sa.Table(
+    "gmail_account_identity",
+    metadata,
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("address_key", sa.Text, primary_key=True),  # addresses that are "us" in this mailbox
+    sa.Column("source", sa.Text, nullable=False),
+    _one_of("source", "account", "send_as", "manual"),
+)
+
+campaign_sender = sa.Table(
+    "campaign_sender",
+    metadata,
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), primary_key=True),
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True, index=True),
+    _created(),
+)
+
+# --- marks: how far each account and campaign has come ------------------------------------------------------------
+
+account_mark = sa.Table(
+    "account_mark",
+    metadata,
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("live_history_id", sa.Numeric(20, 0)),  # uint64: everything up to it is stored
+    _when("live_marked_at"),
+    sa.Column("archive_complete_from", sa.Date),  # first day of the oldest month that is complete
+    _when("archive_marked_at"),
+)
+
+campaign_mark = sa.Table(
+    "campaign_mark",
+    metadata,
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), primary_key=True),
+    sa.Column("processed_ingest_seq", sa.BigInteger, nullable=False, server_default="0"),
+    _when("processed_at"),
+    sa.Column("recipients_revision", sa.BigInteger, nullable=False, server_default="0"),  # grows by each import that changes
+    sa.Column("processed_recipients_revision", sa.BigInteger, nullable=False, server_default="-1"),
+    sa.Column("sheet_content_hash", sa.Text),
+    sa.Column("sheet_drive_version", sa.Text),
+    _when("sheet_imported_at"),
+    _when("metrics_computed_at"),
+    _when("exported_at"),
+    sa.Column("exported_hash", sa.Text),
+)
+
+# --- who we wrote to ----------------------------------------------------------------------------------------------
+
+campaign_recipient = sa.Table(
+    "campaign_recipient",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), nullable=False),
+    sa.Column("email", sa.Text, nullable=False),  # raw form, as the sheet has it
+    sa.Column("email_key", sa.Text, nullable=False),  # gmail/addresses.py: address_key
+    sa.Column("name", sa.Text),
+    sa.Column("handle", sa.Text),
+    sa.Column("custom_fields", JSONB, nullable=False, server_default="{}"),
+    sa.Column("content_hash", sa.Text, nullable=False),
+    sa.Column("sheet_row", sa.Integer, nullable=False),  # 1-based, as the sheet shows it
+    _when("removed_at"),  # soft removal: history and metrics stay
+    _created(),
+    _when("updated_at"),
+    sa.Column("run_id", sa.Text),
+    sa.UniqueConstraint("campaign_id", "email_key"),
+)
+sa.Index("ix_campaign_recipient_email_key", campaign_recipient.c.email_key)
+
+recipient_problem = sa.Table(
+    "recipient_problem",
+    metadata,
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), primary_key=True),
+    sa.Column("sheet_row", sa.Integer, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("cell", sa.Text),  # A1 notation
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("other_row", sa.Integer),  # of a duplicate: the row that won
+    sa.Column("run_id", sa.Text),
+    _one_of("kind", "rejected", "duplicate", "no_address"),
+)
+
+# --- what was said ------------------------------------------------------------------------------------------------
+
+ingest_seq = sa.Sequence("ingest_seq", metadata=metadata)
+"""One growing number over all mail events. Taken under an advisory lock, so commits come in its order."""
+
+message = sa.Table(
+    "message",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), nullable=False),
+    # Canonical identity within a client: RFC 5322 Message-ID and a fingerprint, or a content hash without an id.
+    sa.Column("canonical_key", sa.Text, nullable=False),
+    sa.Column("rfc822_message_id", sa.Text),
+    _created(),
+    sa.UniqueConstraint("user_id", "canonical_key"),
+)
+sa.Index("ix_message_rfc822_message_id", message.c.user_id, message.c.rfc822_message_id)
+
+gmail_message = sa.Table(
+    "gmail_message",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
+    sa.Column("gmail_message_id", sa.Text, nullable=False),
+    sa.Column("gmail_thread_id", sa.Text, nullable=False),
+    sa.Column("message_id", sa.BigInteger, sa.ForeignKey(message.c.id), nullable=False, index=True),
+    sa.Column("label_ids", ARRAY(sa.Text), nullable=False),
+    _when("internal_date", nullable=False),  # the time Google took it in: the time of record
+    sa.Column("raw_sha256", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("ingest_seq", sa.BigInteger, nullable=False, index=True),  # of the newest event of this copy
+    _when("deleted_at"),  # tombstone: gone from Gmail
+    # parsed from the raw bytes; can be parsed again at any time
+    sa.Column("parser_version", sa.Text, nullable=False),
+    sa.Column("parse_error", sa.Text),  # a reason; the raw bytes are kept all the same
+    sa.Column("rfc822_message_id", sa.Text),
+    sa.Column("in_reply_to", ARRAY(sa.Text), nullable=False),
+    sa.Column("reference_ids", ARRAY(sa.Text), nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("from_address", sa.Text),
+    sa.Column("from_key", sa.Text, index=True),
+    sa.Column("from_name", sa.Text),
+    sa.Column("to_keys", ARRAY(sa.Text), nullable=False),  # To, Cc and Bcc together, as keys
+    sa.Column("header_date", sa.DateTime(timezone=True)),
+    sa.Column("headers", JSONB, nullable=False),  # [[name, value], ...] decoded, in order
+    sa.Column("body_text", sa.Text, nullable=False),
+    sa.Column("body_html", sa.Text),
+    sa.Column("attachments", JSONB, nullable=False),  # [{"filename", "content_type", "size", "sha256"}]
+    _created(),
+    sa.Column("run_id", sa.Text),
+    sa.UniqueConstraint("gmail_account_id", "gmail_message_id"),
+)
+sa.Index("ix_gmail_message_thread", gmail_message.c.gmail_account_id, gmail_message.c.gmail_thread_id)
+sa.Index("ix_gmail_message_date", gmail_message.c.gmail_account_id, gmail_message.c.internal_date)
+sa.Index("ix_gmail_message_to_keys", gmail_message.c.to_keys, postgresql_using="gin")
+
+gmail_message_event = sa.Table(
+    "gmail_message_event",
+    metadata,
+    sa.Column("ingest_seq", sa.BigInteger, primary_key=True),
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
+    sa.Column("gmail_message_id", sa.Text, nullable=False),
+    sa.Column("gmail_thread_id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("label_ids", ARRAY(sa.Text), nullable=False),  # after the event
+    _created(),
+    sa.Column("run_id", sa.Text),
+    _one_of("kind", "added", "labels", "deleted"),
+)
+sa.Index(
+    "ix_gmail_message_event_thread",
+    gmail_message_event.c.gmail_account_id,
+    gmail_message_event.c.gmail_thread_id,
+    gmail_message_event.c.ingest_seq,
+)
+sa.Index("ix_gmail_message_event_account", gmail_message_event.c.gmail_account_id, gmail_message_event.c.ingest_seq)
+
+archive_month = sa.Table(
+    "archive_month",
+    metadata,
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("month", sa.Date, primary_key=True),  # its first day
+    sa.Column("listed", sa.Integer, nullable=False),
+    sa.Column("fetched", sa.Integer, nullable=False),
+    sa.Column("vanished", sa.Integer, nullable=False),
+    _when("completed_at"),
+    sa.Column("run_id", sa.Text),
+)
+
+dead_letter = sa.Table(
+    "dead_letter",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), nullable=False, index=True),
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
+    sa.Column("gmail_message_id", sa.Text, nullable=False),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("reason_code", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="1"),
+    _when("next_try_at"),
+    _when("resolved_at"),
+    _created(),
+    sa.Column("run_id", sa.Text),
+    sa.UniqueConstraint("gmail_account_id", "gmail_message_id", "stage"),
+    _one_of("stage", "fetch", "parse", "store", "thread", "classify"),
+)
+
+# --- who answered whom --------------------------------------------------------------------------------------------
+
+message_reading = sa.Table(
+    "message_reading",
+    metadata,
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("gmail_message_id", sa.Text, primary_key=True),
+    sa.Column("reader_version", sa.Text, nullable=False),
+    sa.Column("direction", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text),  # the header or line that says so
+    sa.Column("new_words", sa.Text, nullable=False),  # without quotation and signature
+    sa.Column("bounces", JSONB, nullable=False),  # [{"address_key", "status", "severity", "reason"}]
+    sa.Column("bounced_message_id", sa.Text),  # Message-ID of the sent mail that failed
+    _when("returns_at"),  # out of office until
+    _created(),
+    _one_of("direction", "ours", "theirs"),
+    _one_of("kind", "human", "bounce", "delayed", "out_of_office", "auto_reply", "complaint", "list", "delivered", "calendar"),
+)
+
+gmail_thread_state = sa.Table(
+    "gmail_thread_state",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),  # the version token
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
+    sa.Column("gmail_thread_id", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("is_latest", sa.Boolean, nullable=False),
+    sa.Column("state", JSONB, nullable=False),  # threads/models.py: ThreadDocument
+    sa.Column("state_hash", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),  # "message added", "labels changed", ...
+    sa.Column("cause_ingest_seq", sa.BigInteger, nullable=False),
+    sa.Column("cause_gmail_message_id", sa.Text, nullable=False),
+    sa.Column("code_version", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),
+    _created(),
+    sa.UniqueConstraint("gmail_account_id", "gmail_thread_id", "version"),
+)
+sa.Index(
+    "uq_gmail_thread_state_latest",
+    gmail_thread_state.c.gmail_account_id,
+    gmail_thread_state.c.gmail_thread_id,
+    unique=True,
+    postgresql_where=gmail_thread_state.c.is_latest,
+)
+
+thread_attribution = sa.Table(
+    "thread_attribution",
+    metadata,
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), primary_key=True),
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("gmail_thread_id", sa.Text, primary_key=True),
+    sa.Column("recipient_id", sa.BigInteger, sa.ForeignKey(campaign_recipient.c.id), primary_key=True),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("confidence", sa.Float, nullable=False),
+    sa.Column("is_ambiguous", sa.Boolean, nullable=False, server_default=sa.false()),  # listed, never counted
+    sa.Column("conversation_key", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text),
+    _created(),
+)
+sa.Index("ix_thread_attribution_thread", thread_attribution.c.gmail_account_id, thread_attribution.c.gmail_thread_id)
+
+# --- what it meant ------------------------------------------------------------------------------------------------
+
+thread_verdict = sa.Table(
+    "thread_verdict",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("thread_state_id", sa.BigInteger, sa.ForeignKey(gmail_thread_state.c.id), nullable=False),
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
+    sa.Column("gmail_thread_id", sa.Text, nullable=False),
+    sa.Column("classifier_version", sa.Text, nullable=False),  # provider, model, prompt, taxonomy, settings in one
+    sa.Column("cache_key", sa.Text, nullable=False, index=True),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("confidence", sa.Float, nullable=False),
+    sa.Column("confidence_source", sa.Text, nullable=False),
+    sa.Column("rationale", sa.Text, nullable=False),
+    sa.Column("evidence_quote", sa.Text),
+    sa.Column("flags", JSONB, nullable=False),
+    sa.Column("fields", JSONB, nullable=False),
+    sa.Column("needs_review", sa.Boolean, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("prompt_version", sa.Text, nullable=False),
+    sa.Column("taxonomy_version", sa.Text, nullable=False),
+    sa.Column("tokens_in", sa.Integer),
+    sa.Column("tokens_out", sa.Integer),
+    sa.Column("cost_usd", sa.Numeric(12, 6)),  # null: unknown, never 0 for unknown
+    sa.Column("latency_ms", sa.Float),
+    _created(),
+    sa.Column("run_id", sa.Text),
+    sa.UniqueConstraint("thread_state_id", "classifier_version"),
+)
+sa.Index("ix_thread_verdict_thread", thread_verdict.c.gmail_account_id, thread_verdict.c.gmail_thread_id)
+
+thread_override = sa.Table(
+    "thread_override",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
+    sa.Column("gmail_thread_id", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("author", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    _created(),
+    _when("revoked_at"),
+)
+sa.Index(
+    "uq_thread_override_standing",
+    thread_override.c.gmail_account_id,
+    thread_override.c.gmail_thread_id,
+    unique=True,
+    postgresql_where=thread_override.c.revoked_at.is_(None),
+)
+
+# --- how the campaign went ----------------------------------------------------------------------------------------
+
+campaign_metric = sa.Table(
+    "campaign_metric",
+    metadata,
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), primary_key=True),
+    sa.Column("grain", sa.Text, primary_key=True),
+    sa.Column("grain_key", sa.Text, primary_key=True),  # "", "2026-11-01", an account's alias, "1", "2026-W45"
+    sa.Column("metric", sa.Text, primary_key=True),
+    sa.Column("value", sa.Float),  # null: no denominator yet
+    sa.Column("numerator", sa.Float),
+    sa.Column("denominator", sa.Float),
+    sa.Column("is_additive", sa.Boolean, nullable=False),
+    sa.Column("definition_version", sa.Text, nullable=False),
+    _when("computed_at", nullable=False),
+    sa.Column("run_id", sa.Text),
+    _one_of("grain", "campaign", "day", "sender", "step", "cohort"),
+)

@@ -1,0 +1,1 @@
+"""WHO ANSWERED WHOM: stored mail becomes conversations with a replayable history."""

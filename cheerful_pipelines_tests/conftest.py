@@ -1,0 +1,82 @@
+"""Fixtures of the whole suite: a real Postgres a worker, a fresh migrated database a test, a clean environment."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+for _name in [name for name in os.environ if name.startswith(("CHEERFUL_", "DAGSTER_"))]:
+    del os.environ[_name]  # a developer's own settings must not decide a test
+
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.migrate import migrate
+
+pytest_plugins = ["cheerful_pipelines_tests.local_google.fixtures"]
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL server of this test process, gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="cheerful-pg-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        server = EmbeddedPostgres(Path(folder) / "pg")
+        yield server
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres: EmbeddedPostgres) -> str:
+    """Name of a migrated database that tests are cloned from."""
+    database = Database(postgres.url("cheerful_template"))
+    migrate(database)
+    database.close()
+    return "cheerful_template"
+
+
+@pytest.fixture
+def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
+    """URL of a fresh, migrated database of this test's own."""
+    name = f"cheerful_{uuid4().hex[:12]}_test"
+    admin = sa.create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'create database "{name}" template "{migrated_template}"'))
+    yield postgres.url(name)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f'drop database "{name}" with (force)'))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A fresh, migrated database."""
+    found = Database(database_url)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def blobs() -> BlobStore:
+    """A blob store in memory."""
+    return BlobStore.from_url("memory:///")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings of a local installation with valid keys."""
+    return Settings(home=tmp_path, credentials_key="ab" * 32, address_hash_key="cd" * 16)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real mail, or a skip that says so."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("real mail (../shared/data) is not here; this test needs it")
+    return SHARED_DATA

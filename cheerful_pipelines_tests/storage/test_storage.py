@@ -1,0 +1,93 @@
+"""Tables, migrations, blobs and sealed credentials on a real Postgres."""
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cheerful_pipelines.errors import ConfigurationError, NotFoundError, TransientError
+from cheerful_pipelines.storage import secrets
+from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.engine import Database, transaction_is_open
+from cheerful_pipelines.storage.migrate import migrate
+from cheerful_pipelines.storage.tables import metadata
+
+
+def test_migrations_and_table_metadata_agree(database: Database) -> None:
+    """A column added to tables.py without a migration fails here, and the other way round."""
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "include_schemas": True,
+                "include_name": lambda name, kind, _p: kind != "schema" or name in (None, "public", "auth"),
+                "include_object": lambda _o, name, kind, _r, _c: not (kind == "table" and name == "alembic_version"),
+            },
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrating_twice_changes_nothing(database: Database) -> None:
+    migrate(database)
+    with database.transaction() as connection:
+        assert connection.execute(sa.text("select count(*) from alembic_version")).scalar_one() == 1
+
+
+def test_every_table_reaches_a_client() -> None:
+    """user_id directly, or over foreign keys: what row-level security will be keyed to."""
+    reaching = {table.fullname for table in metadata.tables.values() if "user_id" in table.c or table.name == "users"}
+    for _ in metadata.tables:
+        reaching |= {
+            table.fullname
+            for table in metadata.tables.values()
+            if any(key.column.table.fullname in reaching for key in table.foreign_keys)
+        }
+    assert {table.fullname for table in metadata.tables.values()} - reaching == set()
+
+
+def test_a_failing_transaction_leaves_nothing(database: Database) -> None:
+    with pytest.raises(RuntimeError), database.transaction() as connection:
+        connection.execute(sa.text("insert into auth.users (id) values (gen_random_uuid())"))
+        raise RuntimeError
+    assert not transaction_is_open()
+    with database.transaction() as connection:
+        assert transaction_is_open()
+        assert connection.execute(sa.text("select count(*) from auth.users")).scalar_one() == 0
+
+
+def test_a_database_that_is_down_is_transient_and_says_what_to_do() -> None:
+    with pytest.raises(TransientError, match="CHEERFUL_DATABASE_URL"):
+        with Database("postgresql+psycopg2://nobody@127.0.0.1:1/none").transaction():
+            pass
+
+
+@given(st.binary(max_size=2000))
+def test_a_blob_comes_back_byte_for_byte_and_twice_is_once(content: bytes) -> None:
+    store = BlobStore.from_url("memory:///")
+    key = store.put(content)
+    assert store.put(content) == key
+    assert store.get(key) == content
+
+
+def test_a_missing_blob_says_what_to_do() -> None:
+    with pytest.raises(NotFoundError, match="CHEERFUL_BLOB_URL"):
+        BlobStore.from_url("memory:///").get("0" * 64)
+
+
+@given(st.text(max_size=200))
+def test_credentials_are_sealed_and_come_back(text: str) -> None:
+    sealed = secrets.seal(text, key_hex="ab" * 32)
+    assert secrets.unseal(sealed, key_hex="ab" * 32) == text
+    assert len(text) < 4 or text not in sealed
+
+
+def test_another_key_damage_and_plaintext_are_refused() -> None:
+    sealed = secrets.seal("token", key_hex="ab" * 32)
+    with pytest.raises(ConfigurationError, match="sealed with key"):
+        secrets.unseal(sealed, key_hex="cd" * 32)
+    with pytest.raises(ConfigurationError, match="not sealed"):
+        secrets.unseal('{"refresh_token": "x"}', key_hex="ab" * 32)
+    with pytest.raises(ConfigurationError, match="damaged"):
+        secrets.unseal(sealed[:-6] + "AAAAA=", key_hex="ab" * 32)
