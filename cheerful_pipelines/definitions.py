@@ -1,0 +1,63 @@
+"""Puts everything together. No logic, no I/O at import: resources read the environment when a run or tick starts.
+
+`build_defs(database=..., sheets=...)` swaps resources for tests.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from cheerful_pipelines.campaigns.sensors import SENSORS as CAMPAIGN_SENSORS
+from cheerful_pipelines.classification.assets import ASSETS as CLASSIFICATION_ASSETS
+from cheerful_pipelines.classification.checks import CHECKS as CLASSIFICATION_CHECKS
+from cheerful_pipelines.gmail.assets import ASSETS as GMAIL_ASSETS
+from cheerful_pipelines.gmail.checks import CHECKS as GMAIL_CHECKS
+from cheerful_pipelines.gmail.sensors import JOBS as GMAIL_JOBS
+from cheerful_pipelines.gmail.sensors import SENSORS as GMAIL_SENSORS
+from cheerful_pipelines.jobs import JOBS
+from cheerful_pipelines.metrics.assets import ASSETS as METRIC_ASSETS
+from cheerful_pipelines.metrics.checks import CHECKS as METRIC_CHECKS
+from cheerful_pipelines.metrics.sensors import SENSORS as METRIC_SENSORS
+from cheerful_pipelines.recipients.assets import ASSETS as RECIPIENT_ASSETS
+from cheerful_pipelines.recipients.checks import CHECKS as RECIPIENT_CHECKS
+from cheerful_pipelines.recipients.sensors import SENSORS as RECIPIENT_SENSORS
+from cheerful_pipelines.resources import RESOURCES
+from cheerful_pipelines.schedules import SCHEDULES
+from cheerful_pipelines.threads.assets import ASSETS as THREAD_ASSETS
+from cheerful_pipelines.threads.checks import CHECKS as THREAD_CHECKS
+from cheerful_pipelines.threads.sensors import SENSORS as THREAD_SENSORS
+
+
+def build_defs(**overrides: Any) -> dg.Definitions:
+    """All definitions; `overrides` replace resources by key (see resources.py)."""
+    return dg.Definitions(
+        assets=[
+            *RECIPIENT_ASSETS,
+            *GMAIL_ASSETS,
+            *THREAD_ASSETS,
+            *CLASSIFICATION_ASSETS,
+            *METRIC_ASSETS,
+        ],
+        asset_checks=[
+            *RECIPIENT_CHECKS,
+            *GMAIL_CHECKS,
+            *THREAD_CHECKS,
+            *CLASSIFICATION_CHECKS,
+            *METRIC_CHECKS,
+        ],
+        sensors=[
+            *CAMPAIGN_SENSORS,
+            *RECIPIENT_SENSORS,
+            *GMAIL_SENSORS,
+            *THREAD_SENSORS,
+            *METRIC_SENSORS,
+        ],
+        schedules=SCHEDULES,
+        jobs=[*JOBS, *GMAIL_JOBS],
+        resources={**RESOURCES, **overrides},
+        # A process a step costs three times a run; every step of ours is short or waits for the network.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_defs()

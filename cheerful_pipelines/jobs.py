@@ -1,0 +1,26 @@
+"""Named selections of assets. What an asset does belongs in its domain; when a job runs, in sensors and schedules."""
+
+import dagster as dg
+
+CAMPAIGN_REFRESH = dg.define_asset_job(
+    name="campaign_refresh",
+    selection=dg.AssetSelection.assets(
+        "email_threads", "thread_classifications", "campaign_metrics", "metrics_sheet"
+    ),
+    description="One campaign from stored mail to numbers and, where asked for, its sheet. "
+    "The fan-out sensor requests it for exactly the campaigns that new mail or an import touched.",
+)
+
+CAMPAIGN_EXPORT = dg.define_asset_job(
+    name="campaign_export",
+    selection=dg.AssetSelection.assets("metrics_sheet"),
+    description="Write one campaign's numbers into the client's sheet.",
+)
+
+ARCHIVE_RECONCILE = dg.define_asset_job(
+    name="archive_reconcile",
+    selection=dg.AssetSelection.assets("gmail_archive"),
+    description="Make stored mailbox months equal to Gmail's.",
+)
+
+JOBS = [CAMPAIGN_REFRESH, CAMPAIGN_EXPORT, ARCHIVE_RECONCILE]

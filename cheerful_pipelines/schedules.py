@@ -1,0 +1,73 @@
+"""When things run by the clock. What runs because something changed stands in the domains' sensors."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+import dagster as dg
+
+from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_EXPORT
+from cheerful_pipelines.metrics.store import MetricStore
+from cheerful_pipelines.storage.engine import Database
+
+
+@dg.schedule(
+    job=CAMPAIGN_EXPORT,
+    cron_schedule="7 * * * *",  # off the full hour, when everybody else calls Sheets
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every hour: each campaign whose numbers are newer than its sheet.",
+)
+def metrics_sheet_hourly(
+    context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Database]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run a campaign with news; none where the sheet shows the newest numbers already."""
+    slugs = MetricStore(database).campaigns_to_export()
+    if not slugs:
+        yield dg.SkipReason("Every campaign's sheet shows its newest numbers.")
+    for slug in slugs:
+        yield dg.RunRequest(
+            partition_key=slug,
+            run_key=f"{slug}:{context.scheduled_execution_time.isoformat()}",
+            tags={"cheerful/campaign": slug, "cheerful/trigger": "schedule"},
+        )
+
+
+@dg.schedule(
+    job=ARCHIVE_RECONCILE,
+    cron_schedule="20 2 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night: the running month and the one before of every mailbox are compared with Gmail.",
+)
+def nightly_reconcile(
+    context: dg.ScheduleEvaluationContext, campaigns: dg.ResourceParam[CampaignStore]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run an account, so that a mailbox that fails does not hold up the others."""
+    aliases = [account.alias for account in campaigns.accounts() if account.status == "active"]
+    if not aliases:
+        yield dg.SkipReason("There is no active Gmail account yet.")
+    first, last = months_to_reconcile(context.scheduled_execution_time)
+    for alias in aliases:
+        yield dg.RunRequest(
+            run_key=f"reconcile:{alias}:{context.scheduled_execution_time:%Y-%m-%d}",
+            tags={
+                "dagster/asset_partition_range_start": f"{alias}|{first:%Y-%m-%d}",
+                "dagster/asset_partition_range_end": f"{alias}|{last:%Y-%m-%d}",
+                "cheerful/account": alias,
+                "cheerful/trigger": "schedule",
+            },
+        )
+
+
+def months_to_reconcile(now: datetime) -> tuple[date, date]:
+    """First days of the previous and the running month, in UTC.
+
+    >>> months_to_reconcile(datetime(2026, 1, 3, tzinfo=UTC))
+    (datetime.date(2025, 12, 1), datetime.date(2026, 1, 1))
+    """
+    running = now.astimezone(UTC).date().replace(day=1)
+    return (running - timedelta(days=1)).replace(day=1), running
+
+
+SCHEDULES = [metrics_sheet_hourly, nightly_reconcile]

@@ -1,0 +1,94 @@
+"""The whole graph loads, is what we say it is, and keeps the rules that nobody checks by eye."""
+
+import dagster as dg
+import pytest
+
+from cheerful_pipelines.definitions import build_defs
+
+API_ASSETS = {"sheet_recipients", "gmail_messages", "gmail_archive", "metrics_sheet"}
+
+GRAPH = {
+    # asset: (group, partitions, upstream assets)
+    "sheet_recipients": ("recipients", "campaign", set()),
+    "gmail_messages": ("gmail", "gmail_account", set()),
+    "gmail_archive": ("gmail", "gmail_account x month", set()),
+    "email_threads": ("threads", "campaign", {"sheet_recipients", "gmail_messages", "gmail_archive"}),
+    "thread_classifications": ("classification", "campaign", {"email_threads"}),
+    "campaign_metrics": ("metrics", "campaign", {"sheet_recipients", "thread_classifications"}),
+    "metrics_sheet": ("metrics", "campaign", {"campaign_metrics"}),
+    "portfolio_metrics": ("metrics", None, {"campaign_metrics"}),
+}
+
+RUNNING_SENSORS = {
+    "registry_partitions", "sheet_changes", "gmail_changes", "archive_months", "dead_letters", "campaign_fanout", "portfolio",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def defs() -> dg.Definitions:
+    return build_defs()
+
+
+def _partitions_name(definition: dg.PartitionsDefinition | None) -> str | None:
+    if definition is None:
+        return None
+    if isinstance(definition, dg.DynamicPartitionsDefinition):
+        return definition.name
+    assert isinstance(definition, dg.MultiPartitionsDefinition)
+    return " x ".join(dimension.name for dimension in definition.partitions_defs)
+
+
+def test_the_graph_is_the_one_we_promise(defs: dg.Definitions) -> None:
+    """A renamed asset, group or partition set breaks what users see: it shows up here as a diff."""
+    graph = defs.resolve_asset_graph()
+    found = {
+        key.to_user_string(): (
+            graph.get(key).group_name,
+            _partitions_name(graph.get(key).partitions_def),
+            {parent.to_user_string() for parent in graph.get(key).parent_keys},
+        )
+        for key in graph.get_all_asset_keys()
+    }
+
+    assert found == GRAPH
+
+
+def test_every_asset_explains_itself_and_has_an_owner_and_bounded_retries(defs: dg.Definitions) -> None:
+    for key in defs.resolve_asset_graph().get_all_asset_keys():
+        asset = defs.get_assets_def(key)
+        spec = asset.get_asset_spec(key)
+        retry = asset.op.retry_policy
+
+        assert len(spec.description or "") > 60, key
+        assert spec.owners, key
+        assert spec.kinds, key
+        assert spec.code_version, key
+        assert retry is not None, key
+        assert 1 <= retry.max_retries <= 3, key
+        assert asset.op.pool is not None, key
+
+
+def test_every_edge_between_different_partitions_is_written_out(defs: dg.Definitions) -> None:
+    """Dagster's default between two dynamic sets is Identity, which would look for equal keys in silence."""
+    graph = defs.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        for parent in node.parent_keys:
+            ours, theirs = node.partitions_def, graph.get(parent).partitions_def
+            if ours is None or theirs is None:
+                continue
+            mapping = node.partition_mappings.get(parent)
+            assert mapping is not None, (key, parent)
+            expected = dg.IdentityPartitionMapping if ours == theirs else dg.AllPartitionMapping
+            assert isinstance(mapping, expected), (key, parent)
+
+
+def test_sensors_and_schedules_run_without_a_click(defs: dg.Definitions) -> None:
+    repository = defs.get_repository_def()
+
+    assert {sensor.name for sensor in repository.sensor_defs} == RUNNING_SENSORS
+    assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in repository.sensor_defs)
+    assert {schedule.name for schedule in repository.schedule_defs} == {"metrics_sheet_hourly", "nightly_reconcile"}
+    assert all(
+        schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs
+    )
