@@ -169,7 +169,7 @@ recipient_problem = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("other_row", sa.Integer),  # of a duplicate: the row that won
     sa.Column("run_id", sa.Text),
-    _one_of("kind", "rejected", "duplicate", "no_address"),
+    _one_of("kind", "rejected", "duplicate", "no_address", "extra_address"),
 )
 
 # --- what was said ------------------------------------------------------------------------------------------------
@@ -227,6 +227,8 @@ gmail_message = sa.Table(
 sa.Index("ix_gmail_message_thread", gmail_message.c.gmail_account_id, gmail_message.c.gmail_thread_id)
 sa.Index("ix_gmail_message_date", gmail_message.c.gmail_account_id, gmail_message.c.internal_date)
 sa.Index("ix_gmail_message_to_keys", gmail_message.c.to_keys, postgresql_using="gin")
+sa.Index("ix_gmail_message_reference_ids", gmail_message.c.reference_ids, postgresql_using="gin")
+sa.Index("ix_gmail_message_in_reply_to", gmail_message.c.in_reply_to, postgresql_using="gin")
 
 gmail_message_event = sa.Table(
     "gmail_message_event",
@@ -298,6 +300,11 @@ message_reading = sa.Table(
     _created(),
     _one_of("direction", "ours", "theirs"),
     _one_of("kind", "human", "bounce", "delayed", "out_of_office", "auto_reply", "complaint", "list", "delivered", "calendar"),
+)
+
+sa.Index("ix_message_reading_bounced_message_id", message_reading.c.bounced_message_id)
+sa.Index(
+    "ix_message_reading_bounces", message_reading.c.gmail_account_id, postgresql_where=message_reading.c.kind == "bounce"
 )
 
 gmail_thread_state = sa.Table(

@@ -296,8 +296,18 @@ def upgrade() -> None:
         "ix_gmail_message_date", "gmail_message", ["gmail_account_id", "internal_date"], unique=False
     )
     op.create_index(op.f("ix_gmail_message_from_key"), "gmail_message", ["from_key"], unique=False)
+    op.create_index(
+        "ix_gmail_message_in_reply_to", "gmail_message", ["in_reply_to"], unique=False, postgresql_using="gin"
+    )
     op.create_index(op.f("ix_gmail_message_ingest_seq"), "gmail_message", ["ingest_seq"], unique=False)
     op.create_index(op.f("ix_gmail_message_message_id"), "gmail_message", ["message_id"], unique=False)
+    op.create_index(
+        "ix_gmail_message_reference_ids",
+        "gmail_message",
+        ["reference_ids"],
+        unique=False,
+        postgresql_using="gin",
+    )
     op.create_index(
         "ix_gmail_message_thread", "gmail_message", ["gmail_account_id", "gmail_thread_id"], unique=False
     )
@@ -392,6 +402,16 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("gmail_account_id", "gmail_message_id", name=op.f("pk_message_reading")),
     )
+    op.create_index(
+        "ix_message_reading_bounced_message_id", "message_reading", ["bounced_message_id"], unique=False
+    )
+    op.create_index(
+        "ix_message_reading_bounces",
+        "message_reading",
+        ["gmail_account_id"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'bounce'"),
+    )
     op.create_table(
         "recipient_problem",
         sa.Column("campaign_id", sa.Uuid(), nullable=False),
@@ -402,7 +422,8 @@ def upgrade() -> None:
         sa.Column("other_row", sa.Integer(), nullable=True),
         sa.Column("run_id", sa.Text(), nullable=True),
         sa.CheckConstraint(
-            "kind in ('rejected', 'duplicate', 'no_address')", name=op.f("ck_recipient_problem_kind_known")
+            "kind in ('rejected', 'duplicate', 'no_address', 'extra_address')",
+            name=op.f("ck_recipient_problem_kind_known"),
         ),
         sa.ForeignKeyConstraint(
             ["campaign_id"], ["campaign.id"], name=op.f("fk_recipient_problem_campaign_id")

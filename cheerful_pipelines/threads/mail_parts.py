@@ -1,0 +1,68 @@
+"""Raw bytes to headers and parts, for the readers that need more than the parsed message. Pure; never raises.
+
+The standard library's compat32 reads the structure: it is the one policy that takes any bytes.
+"""
+
+import email
+import email.policy
+import re
+from collections.abc import Iterator
+from email.header import decode_header
+from email.message import Message
+
+_LONGEST_TEXT = 60_000
+"""So much of a part's text is looked at: delivery reports say what failed at their top."""
+
+
+def read_parts(raw: bytes) -> Message:
+    """The MIME tree of a raw mail; odd bytes give an odd tree, never an error."""
+    return email.message_from_bytes(raw, policy=email.policy.compat32)
+
+
+def walk(root: Message) -> Iterator[Message]:
+    """Every part, the root first; the mail inside a message/rfc822 part is not entered.
+
+    A loop and not a recursion: hostile mail nests thousands deep.
+    """
+    waiting = [root]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if part.get_content_type() in ("message/rfc822", "message/delivery-status", "message/global"):
+            continue
+        payload = part.get_payload()
+        if isinstance(payload, list):
+            waiting.extend(item for item in reversed(payload) if isinstance(item, Message))
+
+
+def text_of(part: Message) -> str:
+    """Decoded text of a leaf part, cut to a readable length; empty for a multipart."""
+    try:
+        payload = part.get_payload(decode=True)
+    except (ValueError, LookupError, AssertionError):
+        payload = None
+    if not isinstance(payload, bytes):
+        inner = part.get_payload()
+        if isinstance(inner, list):
+            return "\n\n".join(str(item) for item in inner[:50])[:_LONGEST_TEXT]
+        return str(inner or "")[:_LONGEST_TEXT]
+    try:
+        return payload[:_LONGEST_TEXT].decode(part.get_content_charset("utf-8") or "utf-8", errors="replace")
+    except (LookupError, ValueError):
+        return payload[:_LONGEST_TEXT].decode("latin-1")
+
+
+def header_text(part: Message, name: str) -> str:
+    """A header's first value, encoded words decoded, unfolded; empty where absent."""
+    value = part.get(name)
+    if value is None:
+        return ""
+    try:
+        pieces = [
+            piece.decode(charset or "utf-8", errors="replace") if isinstance(piece, bytes) else piece
+            for piece, charset in decode_header(str(value))
+        ]
+        text = "".join(pieces)
+    except (ValueError, LookupError, AssertionError, TypeError, AttributeError):
+        text = str(value)
+    return re.sub(r"\s+", " ", text).strip()

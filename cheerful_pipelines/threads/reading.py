@@ -1,0 +1,80 @@
+"""One copy of a mail to what it is: ours or theirs, what kind, its new words. Pure: a value from values.
+
+The order of the questions is the rule: whose, then report, calendar and automatic mail, then a person's.
+`READER_VERSION` changes with any rule that can change a reading; stored readings of another version are read again.
+"""
+
+import re
+
+from cheerful_pipelines.gmail.models import StoredMessage
+from cheerful_pipelines.threads import auto_replies, bounces, quoted_text
+from cheerful_pipelines.threads.models import Direction, MessageKind, MessageReading
+
+READER_VERSION = "reader-1"
+
+_FORGED = re.compile(r"\bdmarc=fail\b", re.I)
+_NEVER_OURS = frozenset(("bounce", "delayed", "delivered", "complaint"))
+
+
+def needs_raw(stored: StoredMessage) -> bool:
+    """Whether `read_message` wants the raw bytes: only mail that may be a delivery report costs a blob."""
+    return bounces.may_be_report(stored.parsed.headers, stored.parsed.subject)
+
+
+def direction_of(
+    label_ids: tuple[str, ...], stored: StoredMessage, identity_keys: frozenset[str]
+) -> Direction:
+    """Ours: Gmail says SENT, or it comes from one of us and nothing speaks against it.
+
+    The From header alone proves nothing: spam and mail that failed DMARC under our name are theirs.
+    """
+    if "SENT" in label_ids:
+        return "ours"
+    if stored.parsed.from_key is None or stored.parsed.from_key not in identity_keys or "SPAM" in label_ids:
+        return "theirs"
+    forged = any(
+        name.lower() == "authentication-results" and _FORGED.search(value)
+        for name, value in stored.parsed.headers
+    )
+    return "theirs" if forged else "ours"
+
+
+def read_message(stored: StoredMessage, raw: bytes | None, identity_keys: frozenset[str]) -> MessageReading:
+    """What this copy is. `raw` is asked for by `needs_raw`; without it no delivery report is recognised.
+
+    `identity_keys` are the client's own addresses, every mailbox and alias. Raises nothing.
+    """
+    parsed = stored.parsed
+    direction = direction_of(stored.label_ids, stored, identity_keys)
+    words = quoted_text.new_words(parsed.body_text, parsed.body_html)
+    # What is nothing but marked quotation is our own text coming back: no words of theirs.
+    text = "" if words.only_quotation else words.text
+    report = bounces.read_report(raw) if raw is not None and "SENT" not in stored.label_ids else None
+    automatic = None if report else _automatic(stored, text, direction)
+    kind: MessageKind = report.kind if report else automatic.kind if automatic else "human"
+    absent = kind == "out_of_office"
+    return MessageReading(
+        gmail_account_id=stored.gmail_account_id,
+        gmail_message_id=stored.gmail_message_id,
+        reader_version=READER_VERSION,
+        direction="theirs" if kind in _NEVER_OURS else direction,
+        kind=kind,
+        evidence=report.evidence if report else automatic.evidence if automatic else None,
+        new_words=text,
+        bounces=report.failed if report else (),
+        bounced_message_id=report.bounced_message_id if report else None,
+        returns_at=auto_replies.find_return(text, received_at=stored.internal_date) if absent else None,
+    )
+
+
+def _automatic(stored: StoredMessage, text: str, direction: Direction) -> auto_replies.AutomaticMail | None:
+    """Our own mail may carry list headers and an automatic subject and is still ours; only a machine's header counts."""
+    types = tuple(attachment.content_type for attachment in stored.parsed.attachments)
+    found = auto_replies.find_automatic(stored.parsed.headers, stored.parsed.subject, text, types)
+    if (
+        direction == "ours"
+        and found is not None
+        and (found.kind in ("list", "calendar") or "Subject" in found.evidence)
+    ):
+        return None
+    return found

@@ -1,0 +1,82 @@
+"""The fan-out: which campaigns did new mail or an import touch? Read (one query), decide (pure), request."""
+
+from collections.abc import Collection, Sequence
+
+import dagster as dg
+
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore
+
+CAMPAIGN_TAG = "cheerful/campaign"
+_CHAIN = ("email_threads", "thread_classifications", "campaign_metrics")
+_IN_FLIGHT = [
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+
+
+def decide(pulses: Sequence[CampaignPulse], in_flight: Collection[str]) -> list[dg.RunRequest]:
+    """One request for each campaign that is behind its mail or its recipients, or was never computed.
+
+    A campaign with a run in flight waits: its run_key would be burnt on a run that may see the change already.
+    """
+    requests = []
+    for pulse in pulses:
+        behind = (
+            pulse.newest_relevant_seq > pulse.processed_seq
+            or pulse.recipients_revision != pulse.processed_revision
+            or not pulse.was_computed
+        )
+        if not behind or pulse.slug in in_flight:
+            continue
+        assets = [*_CHAIN, "metrics_sheet"] if pulse.wants_export and not pulse.was_exported else list(_CHAIN)
+        requests.append(
+            dg.RunRequest(
+                run_key=f"{pulse.slug}:{pulse.newest_relevant_seq}:{pulse.recipients_revision}",
+                partition_key=pulse.slug,
+                asset_selection=[dg.AssetKey(name) for name in assets],
+                tags={CAMPAIGN_TAG: pulse.slug},
+            )
+        )
+    return requests
+
+
+@dg.sensor(
+    name="campaign_fanout",
+    job_name="campaign_refresh",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks for a run of exactly those campaigns that new mail or an import touched.",
+)
+def campaign_fanout(
+    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
+) -> dg.SensorResult | dg.SkipReason:
+    """An idle tick is one query: nothing else is asked while its fingerprint stays the same."""
+    store = ThreadStore(database)
+    fingerprint = store.fingerprint()
+    if fingerprint == context.cursor:
+        return dg.SkipReason("No mail, import or result since the last look.")
+    pulses = store.pulses()
+    in_flight = _campaigns_in_flight(context.instance)
+    registered = set(context.instance.get_dynamic_partitions("campaign"))
+    requests = decide([pulse for pulse in pulses if pulse.slug in registered], in_flight)
+    # While a run is under way its end must be looked at again, whatever the numbers say then.
+    waits = bool(in_flight) or any(pulse.slug not in registered for pulse in pulses)
+    cursor = context.cursor if waits else fingerprint
+    if not requests:
+        context.update_cursor(cursor or "")
+        waiting = f" ({len(in_flight)} campaigns have a run under way)" if in_flight else ""
+        return dg.SkipReason(f"The new mail touches no campaign that is behind{waiting}.")
+    return dg.SensorResult(run_requests=requests, cursor=cursor or "")
+
+
+def _campaigns_in_flight(instance: dg.DagsterInstance) -> set[str]:
+    records = instance.get_run_records(dg.RunsFilter(statuses=_IN_FLIGHT), limit=500)
+    return {
+        record.dagster_run.tags[CAMPAIGN_TAG] for record in records if CAMPAIGN_TAG in record.dagster_run.tags
+    }
+
+
+SENSORS = [campaign_fanout]
