@@ -1,1 +1,1 @@
-"""WHO WE WROTE TO: a Google Sheet becomes stored recipients."""
+"""WHO WE WROTE TO: from a client's sheet to stored recipients, and why a row was not taken."""

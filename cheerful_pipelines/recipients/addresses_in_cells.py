@@ -1,0 +1,119 @@
+"""What the address cell of a row holds: nothing, one address, several, or something else, with the reason.
+
+Pure. Syntax is judged by python-email-validator, without DNS. When two addresses are one person is decided in
+gmail/addresses.py.
+"""
+
+import re
+import unicodedata
+
+from email_validator import EmailNotValidError, validate_email
+from pydantic import BaseModel, ConfigDict
+
+from cheerful_pipelines.recipients.models import Cell
+
+_ERROR_CELL = re.compile(
+    r"#(N/A|REF!|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|ERROR!|SPILL!|CALC!)|Loading\.\.\.", re.IGNORECASE
+)
+_NO_ADDRESS_YET = frozenset(
+    {"-", "--", "–", "—", "?", "n/a", "na", "none", "no", "tbd", "tba", "todo", "x", "no email", "unknown"}
+)
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ANGLED = re.compile(r"<\s*([^<>]*@[^<>]*?)\s*>")
+_BETWEEN_ADDRESSES = re.compile(r"[;,|/\n\r\t ]+|\bor\b|\band\b")
+
+
+class CellAddresses(BaseModel):
+    """`addresses` are valid, in the cell's order; `reasons` say what was wrong with the other candidates."""
+
+    model_config = ConfigDict(frozen=True)
+    addresses: tuple[str, ...] = ()
+    display_name: str | None = None
+    reasons: tuple[str, ...] = ()
+    is_empty: bool = False
+
+
+def cell_text(value: Cell) -> str:
+    """A cell as trimmed text. Control characters go (Postgres refuses NUL), whole numbers lose their ".0".
+
+    >>> cell_text(" Ana\u00a0 "), cell_text(12.0), cell_text(True), cell_text(None)
+    ('Ana', '12', 'TRUE', '')
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "TRUE" if value else "FALSE"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    text = _CONTROL.sub("", str(value)).replace("\u00a0", " ")
+    return text.strip()
+
+
+def is_error(text: str) -> bool:
+    """Whether a cell shows a formula's error (or that it is still loading) instead of a value."""
+    return _ERROR_CELL.fullmatch(text) is not None
+
+
+def read_address_cell(value: Cell) -> CellAddresses:
+    """Take the address cell apart.
+
+    >>> read_address_cell("Ana Lima <ana@creator.example>")
+    CellAddresses(addresses=('ana@creator.example',), display_name='Ana Lima', reasons=(), is_empty=False)
+    """
+    text = _INVISIBLE.sub("", cell_text(value)).strip()
+    if is_error(text):
+        return CellAddresses(reasons=(f"The cell shows {text} instead of an address: mend its formula.",))
+    if text.casefold() in _NO_ADDRESS_YET or not text:
+        return CellAddresses(is_empty=True)
+    whole = text[7:] if text.casefold().startswith("mailto:") else text
+    if _why_invalid(whole) is None:
+        return CellAddresses(addresses=(whole,))
+    candidates, display_name = _candidates(whole)
+    addresses: list[str] = []
+    reasons: list[str] = []
+    for candidate in candidates:
+        reason = _why_invalid(candidate)
+        if reason is not None:
+            reasons.append(reason)
+        elif candidate not in addresses:
+            addresses.append(candidate)
+    return CellAddresses(
+        addresses=tuple(addresses),
+        display_name=display_name if len(addresses) == 1 else None,
+        reasons=tuple(reasons) or (() if addresses else ("There is no @-sign in the cell.",)),
+    )
+
+
+def _candidates(text: str) -> tuple[list[str], str | None]:
+    """Parts that could be addresses, and the display name where there is one `Name <address>`."""
+    angled = _ANGLED.findall(text)
+    rest = _ANGLED.sub(";", text)
+    if len(angled) == 1 and "@" not in rest:
+        name = rest.replace(";", " ").strip(" \"'")
+        return angled, name or None
+    bare = [_strip(part) for part in _BETWEEN_ADDRESSES.split(rest)]
+    found = [*angled, *(part for part in bare if "@" in part)]
+    return sorted(found, key=text.find), None  # as they stand in the cell: the first valid one is taken
+
+
+def _strip(part: str) -> str:
+    bare = part.strip(" <>()[]{}\"'.:")
+    return bare[7:] if bare.casefold().startswith("mailto:") else bare
+
+
+def _why_invalid(address: str) -> str | None:
+    """The library's reason, without any part of the address longer than a character, or None for a valid one.
+
+    test_environment lets `.test` through beside `.example`, which the library takes anyway: both are reserved
+    for invented people such as our demo's, and this pipeline only reads, so such a row can do no harm.
+    """
+    try:
+        validate_email(
+            unicodedata.normalize("NFC", address), check_deliverability=False, test_environment=True
+        )
+    except EmailNotValidError as error:
+        return re.sub(r"'[^']{2,}'", "the domain", str(error))  # IDNA's own errors quote it
+    except UnicodeError:
+        return "The domain cannot be written in ASCII."
+    return None

@@ -1,0 +1,198 @@
+"""Google Sheets and Drive's file versions, for the import (reads) and the metrics export (writes).
+
+The same gspread for live and local; only endpoint and credentials differ (sheets_session.py). A read that
+failed raises: it never looks like an empty sheet. There is no append: a lost answer and a second try would
+give the rows twice.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity.wait import wait_exponential_jitter
+
+from cheerful_pipelines.errors import ConfigurationError, NotFoundError, ThrottledError, TransientError
+from cheerful_pipelines.recipients.models import Cell, SheetValues, TabProperties
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.storage.engine import transaction_is_open
+
+if TYPE_CHECKING:
+    from cheerful_pipelines.recipients.sheets_session import SheetsSession
+
+MAX_TRIES = 4
+LONGEST_WAIT_SECONDS = 60.0
+"""A longer Retry-After is not slept through here: the run ends and comes back."""
+
+_DRIVE_FILE = "https://www.googleapis.com/drive/v3/files/"
+
+
+class SheetsClient:
+    """Reads tabs and writes fixed ranges. Cheap to make: login and sockets come with the first call."""
+
+    def __init__(self, settings: Settings, *, first_wait_seconds: float = 1.0) -> None:
+        self._settings = settings
+        self._first_wait_seconds = first_wait_seconds
+        self._lock = threading.Lock()
+        self._session: SheetsSession | None = None
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, first_wait_seconds: float = 1.0) -> "SheetsClient":
+        """The client of this installation. Nothing is read or called yet."""
+        return cls(settings, first_wait_seconds=first_wait_seconds)
+
+    # --- reading ---
+
+    def drive_version(self, spreadsheet_id: str, *, tries: int = MAX_TRIES) -> str:
+        """Drive's version of the file: another text after every change. One cheap call; sensors try once."""
+        params = {"fields": "version", "supportsAllDrives": "true"}
+        url = _DRIVE_FILE + quote(spreadsheet_id, safe="")
+        answer = self._call(lambda session: session.request("get", url, params=params).json(), tries=tries)
+        return str(answer["version"])
+
+    def tabs(self, spreadsheet_id: str) -> list[TabProperties]:
+        """The tabs of a spreadsheet, in its order."""
+        params = {"fields": "sheets.properties(title,sheetId,gridProperties)", "includeGridData": "false"}
+        answer = self._call(lambda session: session.spreadsheet(_in_url(spreadsheet_id), params))
+        return [
+            TabProperties(
+                title=properties["title"],
+                sheet_id=properties.get("sheetId", 0),  # 0 is left out by some servers, as protobuf does
+                rows=properties.get("gridProperties", {}).get("rowCount", 0),
+                columns=properties.get("gridProperties", {}).get("columnCount", 0),
+            )
+            for properties in (sheet["properties"] for sheet in answer.get("sheets", []))
+        ]
+
+    def read_values(self, spreadsheet_id: str, tab: str | None = None) -> SheetValues:
+        """All values of a tab (None: the first), unformatted, ragged, from row 1 on. Raises NotFoundError."""
+        tabs = self.tabs(spreadsheet_id)
+        found = next((item for item in tabs if tab is None or item.title.strip() == tab.strip()), None)
+        if found is None:
+            names = ", ".join(repr(item.title) for item in tabs)
+            raise NotFoundError(
+                f"The spreadsheet {spreadsheet_id} has no tab {tab!r}; it has {names or 'none'}.",
+                what_to_do="Rename the tab back, or correct the campaign's tab.",
+            )
+        rows = self.read_ranges(spreadsheet_id, [quote_tab(found.title)])[0]
+        return SheetValues(tab=found.title, sheet_id=found.sheet_id, rows=rows)
+
+    def read_ranges(self, spreadsheet_id: str, ranges: Sequence[str]) -> list[list[list[Cell]]]:
+        """Unformatted values of several A1 ranges in one call, in the order asked; an empty range is []."""
+        if not ranges:
+            return []
+        params = {
+            "majorDimension": "ROWS",
+            "valueRenderOption": "UNFORMATTED_VALUE",
+            "dateTimeRenderOption": "FORMATTED_STRING",
+        }
+        answer = self._call(
+            lambda session: session.values_batch_get(_in_url(spreadsheet_id), list(ranges), dict(params))
+        )
+        found = answer.get("valueRanges", [])
+        if len(found) != len(ranges):
+            raise TransientError(f"Google left out ranges of spreadsheet {spreadsheet_id} it was asked for.")
+        return [part.get("values", []) for part in found]
+
+    # --- writing ---
+
+    def update_values(
+        self, spreadsheet_id: str, data: Sequence[tuple[str, Sequence[Sequence[Cell]]]]
+    ) -> None:
+        """Write (A1 range, rows) pairs in one call, RAW: no text becomes a formula. Twice equals once.
+
+        None leaves a cell as it is, "" empties it.
+        """
+        if not data:
+            return
+        self._refuse_local_numbers_in_a_live_sheet()
+        body = {
+            "valueInputOption": "RAW",
+            "data": [
+                {"range": where, "majorDimension": "ROWS", "values": [list(row) for row in rows]}
+                for where, rows in data
+            ],
+        }
+        self._call(lambda session: session.values_batch_update(_in_url(spreadsheet_id), body))
+
+    def batch_update(
+        self, spreadsheet_id: str, requests: Sequence[Mapping[str, Any]]
+    ) -> list[dict[str, Any]]:
+        """Apply requests (add a tab, grow a grid, ...) whole or not at all; returns Google's replies.
+
+        Tried again only where Google surely did not apply it (throttled). After a lost answer it raises
+        TransientError: the caller reads the tabs again and decides, since adding a tab twice is an error.
+        """
+        if not requests:
+            return []
+        self._refuse_local_numbers_in_a_live_sheet()
+        body = {"requests": [dict(request) for request in requests]}
+        answer = self._call(
+            lambda session: session.batch_update(_in_url(spreadsheet_id), body), is_repeatable=False
+        )
+        replies: list[dict[str, Any]] = answer.get("replies", [])
+        return replies
+
+    def _refuse_local_numbers_in_a_live_sheet(self) -> None:
+        host = urlsplit(self._settings.google_endpoint("sheets") or "").hostname or ""
+        if self._settings.mode == "local" and host.endswith("googleapis.com"):
+            raise ConfigurationError(
+                "Local mode never writes to a live sheet: its numbers come from invented mail.",
+                what_to_do="Set CHEERFUL_MODE=live, or take CHEERFUL_SHEETS_ENDPOINT away.",
+            )
+
+    # --- one call, tried a few times ---
+
+    def _call(
+        self,
+        once: Callable[["SheetsSession"], dict[str, Any]],
+        *,
+        is_repeatable: bool = True,
+        tries: int = MAX_TRIES,
+    ) -> dict[str, Any]:
+        assert not transaction_is_open(), "a transaction is open during a call to Google"
+        retrying = Retrying(
+            stop=stop_after_attempt(tries),
+            wait=self._wait,
+            retry=retry_if_exception(lambda error: _is_worth_another_try(error, is_repeatable=is_repeatable)),
+            reraise=True,
+        )
+        return retrying(lambda: once(self._signed_in()))
+
+    def _wait(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        first = self._first_wait_seconds
+        if isinstance(error, ThrottledError):
+            if error.retry_after_seconds is not None:
+                return error.retry_after_seconds
+            first *= 4  # a quota window is a minute long
+        return float(wait_exponential_jitter(initial=first, max=32, jitter=first)(state))
+
+    def _signed_in(self) -> "SheetsSession":
+        with self._lock:
+            if self._session is None:
+                from cheerful_pipelines.recipients.sheets_session import open_session
+
+                self._session = open_session(self._settings)
+            return self._session
+
+
+def quote_tab(title: str) -> str:
+    """A tab's name as A1 notation wants it.
+
+    >>> quote_tab("Ana's list")
+    "'Ana''s list'"
+    """
+    return "'" + title.replace("'", "''") + "'"
+
+
+def _is_worth_another_try(error: BaseException, *, is_repeatable: bool) -> bool:
+    if isinstance(error, ThrottledError):
+        return (error.retry_after_seconds or 0.0) <= LONGEST_WAIT_SECONDS
+    return is_repeatable and isinstance(error, TransientError)
+
+
+def _in_url(spreadsheet_id: str) -> str:
+    """gspread puts ids into its URLs as they are; a slash in a mistyped one must not reach another path."""
+    return quote(spreadsheet_id, safe="")
