@@ -1,0 +1,47 @@
+"""HTML of a mail to plain text, in one pass, with nothing rendered and nothing fetched. No I/O."""
+
+from html.parser import HTMLParser
+
+_BLOCKS = frozenset(
+    "address article blockquote br dd div dl dt h1 h2 h3 h4 h5 h6 hr li ol p pre section table tr ul".split()
+)
+_HIDDEN = frozenset(("head", "script", "style", "template", "title"))
+
+
+class _Text(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self._hidden = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in _HIDDEN:
+            self._hidden += 1
+        elif tag in _BLOCKS:
+            self.pieces.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in _HIDDEN:
+            self._hidden = max(0, self._hidden - 1)
+        elif tag in _BLOCKS:
+            self.pieces.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._hidden:
+            self.pieces.append(data)
+
+
+def html_to_text(html: str) -> str:
+    """Text of the visible parts; block elements become line breaks, runs of blanks one blank."""
+    reader = _Text()
+    try:
+        reader.feed(html)
+        reader.close()
+    except AssertionError:  # html.parser gives up on some malformed declarations; keep what it had read
+        pass
+    lines = (" ".join(line.split()) for line in "".join(reader.pieces).split("\n"))
+    text: list[str] = []
+    for line in lines:
+        if line or (text and text[-1]):
+            text.append(line)
+    return "\n".join(text).strip()
