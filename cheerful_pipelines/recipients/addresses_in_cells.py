@@ -21,7 +21,11 @@ _NO_ADDRESS_YET = frozenset(
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _ANGLED = re.compile(r"<\s*([^<>]*@[^<>]*?)\s*>")
-_BETWEEN_ADDRESSES = re.compile(r"[;,|/\n\r\t ]+|\bor\b|\band\b")
+_NOTE = re.compile(r"\([^()@]*\)")
+_LABEL = re.compile(r"^(mailto|e-?mail|mail)\s*:\s*", re.IGNORECASE)
+_BETWEEN_ADDRESSES = re.compile(r"[;,|/\s]+")
+_BETWEEN_WORDS = frozenset({"or", "and", "&", "und", "oder", "et", "ou", "y", "o", "e"})
+_WORDS_BESIDE = "Words stand beside the address: leave only the address in the cell, or write Name <address>."
 
 
 class CellAddresses(BaseModel):
@@ -56,7 +60,7 @@ def is_error(text: str) -> bool:
 
 
 def read_address_cell(value: Cell) -> CellAddresses:
-    """Take the address cell apart.
+    """Take the address cell apart. What stays unclear is refused: half an address is another person's.
 
     >>> read_address_cell("Ana Lima <ana@creator.example>")
     CellAddresses(addresses=('ana@creator.example',), display_name='Ana Lima', reasons=(), is_empty=False)
@@ -66,10 +70,15 @@ def read_address_cell(value: Cell) -> CellAddresses:
         return CellAddresses(reasons=(f"The cell shows {text} instead of an address: mend its formula.",))
     if text.casefold() in _NO_ADDRESS_YET or not text:
         return CellAddresses(is_empty=True)
-    whole = text[7:] if text.casefold().startswith("mailto:") else text
-    if _why_invalid(whole) is None:
-        return CellAddresses(addresses=(whole,))
-    candidates, display_name = _candidates(whole)
+    text = _LABEL.sub("", text)
+    whole_reason = _why_invalid(text)
+    if whole_reason is None:
+        return CellAddresses(addresses=(text,))
+    candidates, display_name = _candidates(text)
+    if not candidates:
+        return CellAddresses(
+            reasons=(_WORDS_BESIDE if "@" in text and len(text.split()) > 1 else whole_reason,)
+        )
     addresses: list[str] = []
     reasons: list[str] = []
     for candidate in candidates:
@@ -78,28 +87,25 @@ def read_address_cell(value: Cell) -> CellAddresses:
             reasons.append(reason)
         elif candidate not in addresses:
             addresses.append(candidate)
-    return CellAddresses(
-        addresses=tuple(addresses),
-        display_name=display_name if len(addresses) == 1 else None,
-        reasons=tuple(reasons) or (() if addresses else ("There is no @-sign in the cell.",)),
-    )
+    return CellAddresses(addresses=tuple(addresses), display_name=display_name, reasons=tuple(reasons))
 
 
 def _candidates(text: str) -> tuple[list[str], str | None]:
-    """Parts that could be addresses, and the display name where there is one `Name <address>`."""
+    """Parts that are meant as addresses, in the cell's order, and the name of a single `Name <address>`.
+
+    Nothing where words stand beside a bare address: "ana lima@..." may be two things, or one address
+    with a blank in it.
+    """
     angled = _ANGLED.findall(text)
-    rest = _ANGLED.sub(";", text)
-    if len(angled) == 1 and "@" not in rest:
-        name = rest.replace(";", " ").strip(" \"'")
+    rest = _NOTE.sub(" ", _ANGLED.sub(";", text))
+    if angled and "@" not in rest:
+        name = rest.replace(";", " ").strip(" \"'") if len(angled) == 1 else ""
         return angled, name or None
-    bare = [_strip(part) for part in _BETWEEN_ADDRESSES.split(rest)]
-    found = [*angled, *(part for part in bare if "@" in part)]
-    return sorted(found, key=text.find), None  # as they stand in the cell: the first valid one is taken
-
-
-def _strip(part: str) -> str:
-    bare = part.strip(" <>()[]{}\"'.:")
-    return bare[7:] if bare.casefold().startswith("mailto:") else bare
+    words = [word.strip("<>()[]{}\"'").rstrip(".") for word in _BETWEEN_ADDRESSES.split(rest)]
+    bare = [word for word in words if word and word.casefold() not in _BETWEEN_WORDS]
+    if not angled and any("@" not in word for word in bare):
+        return [], None
+    return sorted([*angled, *(word for word in bare if "@" in word)], key=text.find), None
 
 
 def _why_invalid(address: str) -> str | None:
@@ -113,7 +119,7 @@ def _why_invalid(address: str) -> str | None:
             unicodedata.normalize("NFC", address), check_deliverability=False, test_environment=True
         )
     except EmailNotValidError as error:
-        return re.sub(r"'[^']{2,}'", "the domain", str(error))  # IDNA's own errors quote it
+        return re.sub(r"'[^', ]{2,}'", "the domain", str(error))  # IDNA's own errors quote it
     except UnicodeError:
         return "The domain cannot be written in ASCII."
     return None

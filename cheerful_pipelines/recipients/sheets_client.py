@@ -78,14 +78,19 @@ class SheetsClient:
         rows = self.read_ranges(spreadsheet_id, [quote_tab(found.title)])[0]
         return SheetValues(tab=found.title, sheet_id=found.sheet_id, rows=rows)
 
-    def read_ranges(self, spreadsheet_id: str, ranges: Sequence[str]) -> list[list[list[Cell]]]:
-        """Unformatted values of several A1 ranges in one call, in the order asked; an empty range is []."""
+    def read_ranges(
+        self, spreadsheet_id: str, ranges: Sequence[str], *, dates_as_numbers: bool = False
+    ) -> list[list[list[Cell]]]:
+        """Unformatted values of several A1 ranges in one call, in the order asked; an empty range is [].
+
+        Cells with a date format come as the text that they show, or as days since 1899-12-30.
+        """
         if not ranges:
             return []
         params = {
             "majorDimension": "ROWS",
             "valueRenderOption": "UNFORMATTED_VALUE",
-            "dateTimeRenderOption": "FORMATTED_STRING",
+            "dateTimeRenderOption": "SERIAL_NUMBER" if dates_as_numbers else "FORMATTED_STRING",
         }
         answer = self._call(
             lambda session: session.values_batch_get(_in_url(spreadsheet_id), list(ranges), dict(params))
