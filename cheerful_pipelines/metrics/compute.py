@@ -1,11 +1,12 @@
 """Outcomes become metric rows, for the campaign as a whole and by day, sender, step and cohort. Pure.
 
-What is counted stands in `definitions.py`, what happened with a recipient in `outcomes.py`. Parts of additive metrics
-add up to the whole at every grain, because each recipient (and each mail) falls into exactly one part:
+What is counted stands in `definitions.py`, what happened with a recipient in `outcomes.py`. Parts of additive
+metrics add up to the whole at every grain, because each recipient (and each mail) falls into exactly one
+part:
 
     day      the day, in the campaign's time zone, on which it first happened; of mails, the day of sending
     sender   the mailbox of the first send; of mails, the mailbox that sent them
-    step     the send that was answered; of mails, their number until a person answers (reach does not add up here)
+    step     the send that was answered; of mails, their number until a person answers (no sum for reach)
     cohort   the ISO week of the first send
 """
 
@@ -56,7 +57,10 @@ class _Mail:
 
 
 def compute_metrics(facts: CampaignFacts) -> list[MetricRow]:
-    """All rows of one campaign, ordered by grain, key and metric. Equal facts give equal rows in any order."""
+    """All rows of one campaign, ordered by grain, key and metric.
+
+    Equal facts give equal rows in any order.
+    """
     outcomes = recipient_outcomes(facts)
     zone = ZoneInfo(facts.campaign.time_zone)
     contacted = [outcome for outcome in outcomes if outcome.sends]
@@ -67,7 +71,10 @@ def compute_metrics(facts: CampaignFacts) -> list[MetricRow]:
         *_group_rows("sender", contacted, _first_sender, Counter(mail.send.sender for mail in mails)),
         *_step_rows(contacted, mails),
         *_group_rows(
-            "cohort", contacted, lambda outcome: _cohort(outcome, zone), Counter(mail.cohort for mail in mails)
+            "cohort",
+            contacted,
+            lambda outcome: _cohort(outcome, zone),
+            Counter(mail.cohort for mail in mails),
         ),
     ]
     return sorted(rows, key=lambda row: (row.grain, row.grain_key, row.metric))
@@ -91,8 +98,11 @@ def thread_lines(facts: CampaignFacts) -> list[ThreadLine]:
         override = overridden.get(thread.key)
         label = override or (verdict.label if verdict else None)
         sent = [mail.at for mail in mails if mail.is_sent]
-        replies = {mail.message_id for mail in mails if mail.kind == "human" and mail.from_key not in facts.our_keys
-                   and mail.direction == "theirs"}  # fmt: skip
+        replies = {
+            mail.message_id
+            for mail in mails
+            if mail.kind == "human" and mail.from_key not in facts.our_keys and mail.direction == "theirs"
+        }
         lines.append(
             ThreadLine(
                 key=thread.key,
@@ -186,13 +196,24 @@ def _rows(grain: Grain, key: str, counts: Mapping[str, int], outcomes: list[Outc
 
 
 def _row(
-    grain: Grain, key: str, item: MetricDefinition, *, value: float | None, numerator: float | None = None,
+    grain: Grain,
+    key: str,
+    item: MetricDefinition,
+    *,
+    value: float | None,
+    numerator: float | None = None,
     denominator: float | None = None,
-) -> MetricRow:  # fmt: skip
+) -> MetricRow:
     return MetricRow(
-        grain=grain, grain_key=key, metric=item.key, value=value, numerator=numerator, denominator=denominator,
-        is_additive=is_additive(item.key, grain), definition_version=DEFINITION_VERSION,
-    )  # fmt: skip
+        grain=grain,
+        grain_key=key,
+        metric=item.key,
+        value=value,
+        numerator=numerator,
+        denominator=denominator,
+        is_additive=is_additive(item.key, grain),
+        definition_version=DEFINITION_VERSION,
+    )
 
 
 def is_additive(metric: str, grain: Grain) -> bool:

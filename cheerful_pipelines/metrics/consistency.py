@@ -1,4 +1,6 @@
-"""What must hold between the numbers of one campaign, whatever the mail says. Pure; `checks.py` shows the result."""
+"""What must hold between the numbers of one campaign, whatever the mail says. Pure; `checks.py` shows the
+result.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,7 +12,9 @@ _NARROWING: tuple[str, ...] = ("replied", "delivered", "contacted")
 
 
 def parts_that_miss_the_whole(rows: Iterable[MetricRow]) -> list[str]:
-    """`grain metric: parts 3, whole 4` for each additive metric whose parts do not add up to the campaign's value."""
+    """`grain metric: parts 3, whole 4` for each additive metric whose parts do not add up to the
+    campaign's value.
+    """
     parts: dict[tuple[Grain, str], float] = defaultdict(float)
     whole: dict[str, float] = {}
     for row in rows:

@@ -1,7 +1,8 @@
-"""What every number means: once, in words and as a formula. Where two people argue about a number, they read this.
+"""What every number means: once, in words and as a formula. Where two people argue about a number, they
+read this.
 
-The unit is a recipient in the campaign unless `unit` says otherwise. `compute.py` counts by these keys; each stored
-row carries DEFINITION_VERSION, so that numbers of two definitions are never compared in silence.
+The unit is a recipient in the campaign unless `unit` says otherwise. `compute.py` counts by these keys; each
+stored row carries DEFINITION_VERSION, so that numbers of two definitions are never compared in silence.
 """
 
 from typing import Literal
@@ -16,14 +17,20 @@ DEFINITION_VERSION = "1"
 """Raise it whenever a definition below, or the code that counts it, changes what a number says."""
 
 BOUNCE_WINDOW_DAYS = 7
-"""A bounce that names no Message-ID is laid to the newest send to the failed address within so many days before it."""
+"""A bounce that names no Message-ID is laid to the newest send to the failed address within so many days
+before it.
+"""
 
 AFTER_REPLY = "after reply"
 """Step key of what we wrote once a person had answered: part of a conversation, no step of the sequence."""
 
 _BY_RECIPIENT: tuple[Grain, ...] = ("campaign", "day", "sender", "cohort")
 _BY_STEP: tuple[Grain, ...] = ("campaign", "day", "sender", "step", "cohort")
-_RATE: tuple[Grain, ...] = ("campaign", "sender", "cohort")  # none by day: that day's replies answer other days' sends
+_RATE: tuple[Grain, ...] = (
+    "campaign",
+    "sender",
+    "cohort",
+)  # none by day: that day's replies answer other days' sends
 _RATE_BY_STEP: tuple[Grain, ...] = ("campaign", "sender", "step", "cohort")
 
 
@@ -55,8 +62,8 @@ def _share(
     key: str, title: str, words: str, numerator: str, denominator: str, *, grains: tuple[Grain, ...] = _RATE
 ) -> MetricDefinition:
     return MetricDefinition(
-        key=key, title=title, words=words, formula=f"{numerator} / {denominator}", unit="share", is_additive=False,
-        grains=grains, numerator=numerator, denominator=denominator,
+        key=key, title=title, words=words, formula=f"{numerator} / {denominator}", unit="share",
+        is_additive=False, grains=grains, numerator=numerator, denominator=denominator,
     )  # fmt: skip
 
 
@@ -74,14 +81,17 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     ),
     _count(
         "recipients_removed", "Removed recipients",
-        "Creators that once stood in the sheet and no longer do. What happened with them stays in all other numbers.",
+        "Creators that once stood in the sheet and no longer do. What happened with them stays in all other "
+        "numbers.",
         "imported recipients that were taken out of the sheet", grains=("campaign",),
     ),
     _count(
         "messages_sent", "Messages sent",
-        "Mails that we sent to recipients since the campaign's start. One mail seen in two of our mailboxes is one; "
+        "Mails that we sent to recipients since the campaign's start. One mail seen in two of our mailboxes "
+        "is one; "
         "drafts and scheduled mails are none.",
-        "distinct outbound Message-IDs with SENT, without DRAFT, from a sender of the campaign to the recipient, "
+        "distinct outbound Message-IDs with SENT, without DRAFT, from a sender of the campaign to the "
+        "recipient, "
         "internalDate >= campaign start", grains=_BY_STEP, unit="messages",
     ),
     _count(
@@ -90,13 +100,16 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     ),
     _count(
         "hard_bounced", "Hard bounces", "Contacted recipients of whom at least one mail came back for good.",
-        "contacted with a delivery report failed 5.x.x for a sent Message-ID (without one: for the failed address, "
+        "contacted with a delivery report failed 5.x.x for a sent Message-ID (without one: for the failed "
+        "address, "
         f"newest send within {BOUNCE_WINDOW_DAYS} days before)",
     ),
     _count(
         "soft_bounced", "Soft bounces",
-        "Contacted recipients with delivery troubles that may pass (mailbox full, delayed), and no success since.",
-        "contacted with only 4.x.x or delayed reports, no later send without a report and no later human message",
+        "Contacted recipients with delivery troubles that may pass (mailbox full, delayed), and no success "
+        "since.",
+        "contacted with only 4.x.x or delayed reports, no later send without a report and no later human "
+        "message",
     ),
     _count(
         "delivered", "Delivered (inferred)",
@@ -105,7 +118,8 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     ),
     _count(
         "replied", "Replied",
-        "Delivered recipients from whom a person wrote to us after our first mail. Automatic answers, absences, "
+        "Delivered recipients from whom a person wrote to us after our first mail. Automatic answers, "
+        "absences, "
         "bounces and mail among ourselves are no reply; a reply from another address of theirs is one.",
         "delivered with >= 1 human inbound message after the first send", grains=_BY_STEP,
     ),
@@ -124,12 +138,14 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     ),
     _share(
         "reply_rate_contacted", "Reply rate of contacted",
-        "Of all to whom we wrote, the share that answered, bounces included in the whole.", "replied", "contacted",
+        "Of all to whom we wrote, the share that answered, bounces included in the whole.",
+        "replied", "contacted",
     ),
     _count(
         "positive", "Positive",
         "Recipients that replied and at some time were interested or sent their details; in paid campaigns, "
-        "negotiating counts too. A person's override outranks the model. Who changed their mind later stays counted.",
+        "negotiating counts too. A person's override outranks the model. Who changed their mind later stays "
+        "counted.",
         "replied with an effective label (override, else verdict) ever in the positive set", grains=_BY_STEP,
     ),
     _share(
@@ -142,7 +158,8 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     ),
     _count(
         "opted_out", "Opted out",
-        "Contacted recipients that at any time asked not to be written to again. It is never taken back by a later "
+        "Contacted recipients that at any time asked not to be written to again. It is never taken back by "
+        "a later "
         "friendly mail.",
         "contacted with an effective label ever opt_out",
     ),
@@ -160,13 +177,15 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     ),
     _median(
         "median_hours_to_first_reply", "Median hours to the first reply",
-        "Half of those who replied did so within so many hours. Naive: who has not replied yet is left out, so a young "
+        "Half of those who replied did so within so many hours. Naive: who has not replied yet is left out, "
+        "so a young "
         "campaign looks quicker than it is.",
         "median over replied of (first human inbound - first send)",
     ),
     _median(
         "median_hours_our_response", "Median hours to our answer",
-        "Half of our answers went out within so many hours of the mail that they answer. Open ones are left out.",
+        "Half of our answers went out within so many hours of the mail that they answer. Open ones are left "
+        "out.",
         "median over answered human inbound of (our next outbound in the conversation - inbound)",
     ),
     _count(
@@ -205,14 +224,17 @@ LABEL_DEFINITIONS: tuple[MetricDefinition, ...] = tuple(
 BY_KEY: dict[str, MetricDefinition] = {item.key: item for item in (*DEFINITIONS, *LABEL_DEFINITIONS)}
 
 HEADLINE: tuple[str, ...] = (
-    "recipients", "messages_sent", "contacted", "delivered", "hard_bounced", "soft_bounced", "replied", "reply_rate",
-    "positive", "positive_rate", "opted_out", "opt_out_rate", "median_hours_to_first_reply",
+    "recipients", "messages_sent", "contacted", "delivered", "hard_bounced", "soft_bounced", "replied",
+    "reply_rate", "positive", "positive_rate", "opted_out", "opt_out_rate", "median_hours_to_first_reply",
 )  # fmt: skip
 """What stands first wherever numbers are shown."""
 
 
 def positive_labels(campaign_type: CampaignType) -> frozenset[Label]:
-    """The labels that count as a positive answer. Haggling is a yes where money is on offer, not where a gift is."""
+    """The labels that count as a positive answer.
+
+    Haggling is a yes where money is on offer, not where a gift is.
+    """
     if campaign_type == "PAID_PROMOTION":
         return frozenset({"interested", "details_provided", "negotiating"})
     return frozenset({"interested", "details_provided"})

@@ -1,7 +1,7 @@
 """Facts that go into the numbers, and the numbers, as frozen values. No I/O, no rule.
 
-A *fact* is what the stored mail says (a send, an inbound message, a bounce, a verdict). How facts become outcomes
-stands in `outcomes.py`, what is counted in `definitions.py`, how it is added up in `compute.py`.
+A *fact* is what the stored mail says (a send, an inbound message, a bounce, a verdict). How facts become
+outcomes stands in `outcomes.py`, what is counted in `definitions.py`, how it is added up in `compute.py`.
 """
 
 from datetime import datetime
@@ -125,7 +125,10 @@ class MetricRow(BaseModel):
 
 
 class StoredMetric(MetricRow):
-    """A metric row as stored. `computed_at` is when this value was first computed, not when it was last confirmed."""
+    """A metric row as stored.
+
+    `computed_at` is when this value was first computed, not when it was last confirmed.
+    """
 
     campaign_slug: str
     campaign_name: str
@@ -133,7 +136,9 @@ class StoredMetric(MetricRow):
 
 
 class ReplaceCounts(BaseModel):
-    """What replacing a campaign's rows did. `is_superseded`: newer numbers stood there and were left alone."""
+    """What replacing a campaign's rows did. `is_superseded`: newer numbers stood there and were left
+    alone.
+    """
 
     model_config = ConfigDict(frozen=True)
     inserted: int = 0

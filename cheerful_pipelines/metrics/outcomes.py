@@ -120,13 +120,15 @@ def _sends(
             if addresses[number].isdisjoint(message.to_keys):
                 continue
             send = Send(
-                message_id=message.message_id, rfc822_message_id=bare_id(message.rfc822_message_id), at=message.at,
-                sender=message.account_alias, conversation_key=thread.conversation_key,
-            )  # fmt: skip
+                message_id=message.message_id,
+                rfc822_message_id=bare_id(message.rfc822_message_id),
+                at=message.at,
+                sender=message.account_alias,
+                conversation_key=thread.conversation_key,
+            )
             found[number].setdefault(message.message_id, send)
     return {
-        number: _with_steps(list(by_message.values()), inbound.get(number, []))
-        for number, by_message in found.items()
+        number: _with_steps(list(by_message.values()), inbound.get(number, [])) for number, by_message in found.items()
     }
 
 
@@ -142,7 +144,9 @@ def _with_steps(sends: list[Send], inbound: Iterable[Inbound]) -> list[Send]:
 def _inbound(
     facts: CampaignFacts, threads: Mapping[str, ThreadFact], known: Mapping[int, RecipientFact]
 ) -> dict[int, list[Inbound]]:
-    """Mails to us by recipient, in order of time; copies of one mail count once, mail among ourselves never."""
+    """Mails to us by recipient, in order of time; copies of one mail count once, mail among ourselves
+    never.
+    """
     found: dict[int, dict[int, Inbound]] = defaultdict(dict)
     for message in sorted(facts.messages, key=_message_order):
         if message.direction != "theirs" or message.from_key in facts.our_keys:
@@ -151,9 +155,12 @@ def _inbound(
         number = _owner(thread, message.from_key, known)
         if number is not None:
             mail = Inbound(
-                message_id=message.message_id, at=message.at, kind=message.kind, from_key=message.from_key,
+                message_id=message.message_id,
+                at=message.at,
+                kind=message.kind,
+                from_key=message.from_key,
                 conversation_key=thread.conversation_key,
-            )  # fmt: skip
+            )
             found[number].setdefault(message.message_id, mail)
     return {number: list(by_message.values()) for number, by_message in found.items()}
 
@@ -191,7 +198,9 @@ def _bounced_sends(
     thread: ThreadFact | None,
     by_address: Mapping[str, int],
 ) -> list[tuple[int, Send, bool]]:
-    """The (recipient, send, hard or not) that a delivery report is about: the named mail, else the newest before it."""
+    """The (recipient, send, hard or not) that a delivery report is about: the named mail, else the newest
+    before it.
+    """
     named = bare_id(bounce.bounced_message_id)
     targets = {
         by_address[item.address_key]: bounce.kind == "bounce" and item.severity == "hard"
@@ -316,7 +325,10 @@ def _reply_step(sends: list[Send], replied_at: datetime | None) -> int | None:
 def _first_times(
     labels: list[EffectiveLabel], first_at: datetime, replied_at: datetime | None
 ) -> dict[Label, datetime]:
-    """First time of each label on what came after the first send. Without a reply there is nothing to label."""
+    """First time of each label on what came after the first send.
+
+    Without a reply there is nothing to label.
+    """
     found: dict[Label, datetime] = {}
     if replied_at is None:
         return found

@@ -1,4 +1,7 @@
-"""Facts out of Postgres, numbers into it. Rows never leave: frozen models do. No rule of counting belongs here."""
+"""Facts out of Postgres, numbers into it. Rows never leave: frozen models do.
+
+No rule of counting belongs here.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -82,11 +85,17 @@ class MetricStore:
     # --- numbers ---
 
     def replace(
-        self, campaign_id: UUID, rows: Sequence[MetricRow], *, computed_at: datetime, run_id: str | None = None
+        self,
+        campaign_id: UUID,
+        rows: Sequence[MetricRow],
+        *,
+        computed_at: datetime,
+        run_id: str | None = None,
     ) -> ReplaceCounts:
         """Make the stored rows equal to `rows` and move the mark; equal rows are left untouched.
 
-        `computed_at` is the time of the facts (`CampaignFacts.read_at`). Numbers from newer facts stay as they are.
+        `computed_at` is the time of the facts (`CampaignFacts.read_at`). Numbers from newer facts stay as
+        they are.
         """
         wanted = {tuple(getattr(row, name) for name in _KEY): row for row in rows}
         with self._database.transaction() as connection:
@@ -112,14 +121,19 @@ class MetricStore:
             )
         changed = sum(tuple(getattr(row, name) for name in _KEY) in stored for row in news)
         return ReplaceCounts(
-            inserted=len(news) - changed, changed=changed, unchanged=len(wanted) - len(news), deleted=len(vanished)
+            inserted=len(news) - changed,
+            changed=changed,
+            unchanged=len(wanted) - len(news),
+            deleted=len(vanished),
         )
 
     def rows(self, *, slug: str | None = None, grains: Sequence[str] | None = None) -> list[StoredMetric]:
         """Stored rows of one campaign or of all, ordered by campaign, grain, key and metric."""
         statement = (
             sa.select(
-                campaign_metric, campaign.c.slug.label("campaign_slug"), campaign.c.name.label("campaign_name")
+                campaign_metric,
+                campaign.c.slug.label("campaign_slug"),
+                campaign.c.name.label("campaign_name"),
             )
             .join(campaign, campaign.c.id == campaign_metric.c.campaign_id)
             .order_by(campaign.c.slug, *(campaign_metric.c[name] for name in _KEY))
@@ -172,15 +186,20 @@ class MetricStore:
             )
 
 
-# --- reading facts ------------------------------------------------------------------------------------------------
+# --- reading facts
+# ------------------------------------------------------------------------------------------------
 
 
 def _recipients(connection: sa.Connection, campaign_id: UUID) -> tuple[RecipientFact, ...]:
     columns = campaign_recipient.c
     statement = sa.select(
-        columns.id, columns.email_key, columns.name, columns.handle, columns.sheet_row,
+        columns.id,
+        columns.email_key,
+        columns.name,
+        columns.handle,
+        columns.sheet_row,
         columns.removed_at.is_not(None).label("is_removed"),
-    ).where(columns.campaign_id == campaign_id)  # fmt: skip
+    ).where(columns.campaign_id == campaign_id)
     return tuple(_model(RecipientFact, row) for row in connection.execute(statement).mappings())
 
 
@@ -197,13 +216,16 @@ def _threads(connection: sa.Connection, campaign_id: UUID) -> tuple[ThreadFact, 
     columns = thread_attribution.c
     statement = (
         sa.select(
-            columns.gmail_account_id, columns.gmail_thread_id, gmail_account.c.alias.label("account_alias"),
-            columns.recipient_id, columns.conversation_key,
+            columns.gmail_account_id,
+            columns.gmail_thread_id,
+            gmail_account.c.alias.label("account_alias"),
+            columns.recipient_id,
+            columns.conversation_key,
         )
         .join(gmail_account, gmail_account.c.id == columns.gmail_account_id)
         .where(columns.campaign_id == campaign_id, ~columns.is_ambiguous)
         .order_by(columns.recipient_id)
-    )  # fmt: skip
+    )
     by_thread: dict[tuple[UUID, str], list[Any]] = defaultdict(list)
     for row in connection.execute(statement):
         by_thread[row.gmail_account_id, row.gmail_thread_id].append(row)
@@ -246,26 +268,38 @@ _READING_OF_MESSAGE = sa.and_(
 def _messages(
     connection: sa.Connection, campaign_id: UUID, keys: dict[tuple[UUID, str], str]
 ) -> tuple[MessageFact, ...]:
-    """Every mail in the campaign's threads but drafts and delivery reports. A mail deleted in Gmail was still sent."""
+    """Every mail in the campaign's threads but drafts and delivery reports.
+
+    A mail deleted in Gmail was still sent.
+    """
     counted = _counted(campaign_id)
     columns = gmail_message.c
     is_sender = sa.exists().where(
-        campaign_sender.c.campaign_id == campaign_id, campaign_sender.c.gmail_account_id == columns.gmail_account_id
+        campaign_sender.c.campaign_id == campaign_id,
+        campaign_sender.c.gmail_account_id == columns.gmail_account_id,
     )
     statement = (
         sa.select(
-            columns.gmail_account_id, columns.gmail_thread_id, columns.message_id, columns.rfc822_message_id,
-            columns.internal_date.label("at"), columns.from_key, columns.to_keys,
-            message_reading.c.direction, message_reading.c.kind, gmail_account.c.alias.label("account_alias"),
+            columns.gmail_account_id,
+            columns.gmail_thread_id,
+            columns.message_id,
+            columns.rfc822_message_id,
+            columns.internal_date.label("at"),
+            columns.from_key,
+            columns.to_keys,
+            message_reading.c.direction,
+            message_reading.c.kind,
+            gmail_account.c.alias.label("account_alias"),
             sa.and_(columns.label_ids.contains(["SENT"]), is_sender).label("is_sent"),
         )
         .join(counted, _in_thread(gmail_message, counted))
         .join(message_reading, _READING_OF_MESSAGE)
         .join(gmail_account, gmail_account.c.id == columns.gmail_account_id)
         .where(
-            ~columns.label_ids.contains(["DRAFT"]), message_reading.c.kind.not_in(["bounce", "delayed", "delivered"])
+            ~columns.label_ids.contains(["DRAFT"]),
+            message_reading.c.kind.not_in(["bounce", "delayed", "delivered"]),
         )
-    )  # fmt: skip
+    )
     return tuple(
         _model(MessageFact, {**row, "thread_key": keys[row["gmail_account_id"], row["gmail_thread_id"]]})
         for row in connection.execute(statement).mappings()
@@ -273,7 +307,9 @@ def _messages(
 
 
 def _bounces(connection: sa.Connection, found: Campaign) -> tuple[BounceFact, ...]:
-    """Delivery reports in the senders' mailboxes since the campaign's start; Gmail often gives them their own thread."""
+    """Delivery reports in the senders' mailboxes since the campaign's start; Gmail often gives them their
+    own thread.
+    """
     columns = gmail_message.c
     named = sa.func.btrim(message_reading.c.bounced_message_id, " <>")
     names_stored = sa.exists().where(
@@ -282,8 +318,13 @@ def _bounces(connection: sa.Connection, found: Campaign) -> tuple[BounceFact, ..
     )
     statement = (
         sa.select(
-            gmail_account.c.alias, columns.gmail_thread_id, columns.message_id, columns.internal_date.label("at"),
-            message_reading.c.kind, message_reading.c.bounces.label("failed"), message_reading.c.bounced_message_id,
+            gmail_account.c.alias,
+            columns.gmail_thread_id,
+            columns.message_id,
+            columns.internal_date.label("at"),
+            message_reading.c.kind,
+            message_reading.c.bounces.label("failed"),
+            message_reading.c.bounced_message_id,
             names_stored.label("names_stored_message"),
         )
         .join(message_reading, _READING_OF_MESSAGE)
@@ -294,7 +335,7 @@ def _bounces(connection: sa.Connection, found: Campaign) -> tuple[BounceFact, ..
             columns.internal_date >= found.starts_at,
             message_reading.c.kind.in_(["bounce", "delayed"]),
         )
-    )  # fmt: skip
+    )
     return tuple(
         _model(BounceFact, {**row, "thread_key": f"{row['alias']}/{row['gmail_thread_id']}"})
         for row in connection.execute(statement).mappings()
@@ -304,16 +345,23 @@ def _bounces(connection: sa.Connection, found: Campaign) -> tuple[BounceFact, ..
 def _verdicts(
     connection: sa.Connection, campaign_id: UUID, keys: dict[tuple[UUID, str], str]
 ) -> tuple[VerdictFact, ...]:
-    """The newest verdict on each state of the campaign's threads, with the time of the message that was judged."""
+    """The newest verdict on each state of the campaign's threads, with the time of the message that was
+    judged.
+    """
     counted = _counted(campaign_id)
     judged_id = sa.func.coalesce(
-        gmail_thread_state.c.state["newest_human_id"].astext, gmail_thread_state.c.state["newest_inbound_id"].astext
+        gmail_thread_state.c.state["newest_human_id"].astext,
+        gmail_thread_state.c.state["newest_inbound_id"].astext,
     )
     statement = (
         sa.select(
-            thread_verdict.c.gmail_account_id, thread_verdict.c.gmail_thread_id,
-            gmail_thread_state.c.version.label("state_version"), thread_verdict.c.label, thread_verdict.c.confidence,
-            thread_verdict.c.needs_review, gmail_message.c.internal_date.label("judged_at"),
+            thread_verdict.c.gmail_account_id,
+            thread_verdict.c.gmail_thread_id,
+            gmail_thread_state.c.version.label("state_version"),
+            thread_verdict.c.label,
+            thread_verdict.c.confidence,
+            thread_verdict.c.needs_review,
+            gmail_message.c.internal_date.label("judged_at"),
             gmail_message.c.from_key.label("judged_from_key"),
         )
         .distinct(thread_verdict.c.thread_state_id)
@@ -327,7 +375,7 @@ def _verdicts(
             ),
         )
         .order_by(thread_verdict.c.thread_state_id, thread_verdict.c.id.desc())
-    )  # fmt: skip
+    )
     return tuple(
         _model(VerdictFact, {**row, "thread_key": keys[row["gmail_account_id"], row["gmail_thread_id"]]})
         for row in connection.execute(statement).mappings()
@@ -350,7 +398,8 @@ def _overrides(
     )
 
 
-# --- writing numbers ----------------------------------------------------------------------------------------------
+# --- writing numbers
+# ----------------------------------------------------------------------------------------------
 
 
 def _stored_values(connection: sa.Connection, campaign_id: UUID) -> dict[tuple[Any, ...], tuple[Any, ...]]:
@@ -360,7 +409,11 @@ def _stored_values(connection: sa.Connection, campaign_id: UUID) -> dict[tuple[A
 
 
 def _upsert(
-    connection: sa.Connection, campaign_id: UUID, rows: Sequence[MetricRow], computed_at: datetime, run_id: str | None
+    connection: sa.Connection,
+    campaign_id: UUID,
+    rows: Sequence[MetricRow],
+    computed_at: datetime,
+    run_id: str | None,
 ) -> None:
     for part in _batches(rows):
         statement = insert(campaign_metric).values(

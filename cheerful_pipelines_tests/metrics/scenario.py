@@ -1,9 +1,9 @@
 """A campaign's facts put straight into the tables, so that a test's numbers can be counted on one hand.
 
-    scenario = Scenario(database)
-    ana = scenario.recipient("ana@creator.example")
-    thread = scenario.thread(ana)
-    thread.sent(day=0); thread.reply(day=1, label="interested")
+scenario = Scenario(database)
+ana = scenario.recipient("ana@creator.example")
+thread = scenario.thread(ana)
+thread.sent(day=0); thread.reply(day=1, label="interested")
 """
 
 from dataclasses import dataclass, field
@@ -45,13 +45,24 @@ class Thread:
 
     def sent(self, *, day: float, message_id: str | None = None, **changes: Any) -> str:
         """A mail of ours; returns its Message-ID."""
-        values = {"label_ids": ["SENT"], "from_key": self.account.address_key, "to_keys": list(self.recipients)}
+        values = {
+            "label_ids": ["SENT"],
+            "from_key": self.account.address_key,
+            "to_keys": list(self.recipients),
+        }
         return self._mail(day, {**values, **changes}, {"direction": "ours"}, message_id)
 
     def reply(
-        self, *, day: float, label: str | None = None, sender: str | None = None, message_id: str | None = None,
-        confidence: float = 0.9, needs_review: bool = False, kind: str = "human",
-    ) -> str:  # fmt: skip
+        self,
+        *,
+        day: float,
+        label: str | None = None,
+        sender: str | None = None,
+        message_id: str | None = None,
+        confidence: float = 0.9,
+        needs_review: bool = False,
+        kind: str = "human",
+    ) -> str:
         """A mail to us; with a label, a state and a verdict on it too."""
         values = {"from_key": sender or self.recipients[0], "to_keys": [self.account.address_key]}
         found = self._mail(day, values, {"kind": kind}, message_id)
@@ -60,14 +71,21 @@ class Thread:
         return found
 
     def bounce(
-        self, *, day: float, severity: str = "hard", address: str | None = None, message_id: str | None = None,
+        self,
+        *,
+        day: float,
+        severity: str = "hard",
+        address: str | None = None,
+        message_id: str | None = None,
         kind: str = "bounce",
-    ) -> str:  # fmt: skip
+    ) -> str:
         """A delivery report for an address, and for a Message-ID where given."""
         failed = {
-            "address_key": address or self.recipients[0], "severity": severity,
-            "status": "5.1.1" if severity == "hard" else "4.2.2", "reason": "no such user",
-        }  # fmt: skip
+            "address_key": address or self.recipients[0],
+            "severity": severity,
+            "status": "5.1.1" if severity == "hard" else "4.2.2",
+            "reason": "no such user",
+        }
         reading = {"kind": kind, "bounces": [failed], "bounced_message_id": message_id}
         return self._mail(day, {"from_key": "mailer-daemon@brand.example", "to_keys": []}, reading, None)
 
@@ -83,30 +101,52 @@ class Thread:
             state_id = connection.execute(
                 insert(tables.gmail_thread_state)
                 .values(
-                    gmail_account_id=self.account.id, gmail_thread_id=self.gmail_thread_id, version=version,
-                    is_latest=True, state={"newest_human_id": self.newest}, state_hash=str(version),
-                    reason="message added", cause_ingest_seq=0, cause_gmail_message_id=self.newest, code_version="1",
+                    gmail_account_id=self.account.id,
+                    gmail_thread_id=self.gmail_thread_id,
+                    version=version,
+                    is_latest=True,
+                    state={"newest_human_id": self.newest},
+                    state_hash=str(version),
+                    reason="message added",
+                    cause_ingest_seq=0,
+                    cause_gmail_message_id=self.newest,
+                    code_version="1",
                 )
                 .returning(tables.gmail_thread_state.c.id)
-            ).scalar_one()  # fmt: skip
+            ).scalar_one()
             connection.execute(
                 insert(tables.thread_verdict).values(
-                    thread_state_id=state_id, gmail_account_id=self.account.id, gmail_thread_id=self.gmail_thread_id,
-                    classifier_version="1", cache_key="k", label=label, confidence=confidence,
-                    confidence_source="rule", rationale="r", flags={}, fields={}, needs_review=needs_review,
-                    provider="local", model="rules", prompt_version="1", taxonomy_version="1",
+                    thread_state_id=state_id,
+                    gmail_account_id=self.account.id,
+                    gmail_thread_id=self.gmail_thread_id,
+                    classifier_version="1",
+                    cache_key="k",
+                    label=label,
+                    confidence=confidence,
+                    confidence_source="rule",
+                    rationale="r",
+                    flags={},
+                    fields={},
+                    needs_review=needs_review,
+                    provider="local",
+                    model="rules",
+                    prompt_version="1",
+                    taxonomy_version="1",
                 )
-            )  # fmt: skip
+            )
 
     def override(self, label: str) -> None:
         """A person's word."""
         with self.scenario.database.transaction() as connection:
             connection.execute(
                 insert(tables.thread_override).values(
-                    gmail_account_id=self.account.id, gmail_thread_id=self.gmail_thread_id, label=label,
-                    author="pat", reason="read it",
+                    gmail_account_id=self.account.id,
+                    gmail_thread_id=self.gmail_thread_id,
+                    label=label,
+                    author="pat",
+                    reason="read it",
                 )
-            )  # fmt: skip
+            )
 
     def _mail(self, day: float, values: dict[str, Any], reading: dict[str, Any], message_id: str | None) -> str:
         number = next(self.scenario.numbers)
@@ -116,23 +156,38 @@ class Thread:
             canonical = connection.execute(
                 insert(tables.message)
                 .values(user_id=self.scenario.campaign.user_id, canonical_key=rfc822, rfc822_message_id=rfc822)
-                .on_conflict_do_update(
-                    index_elements=["user_id", "canonical_key"], set_={"rfc822_message_id": rfc822}
-                )
+                .on_conflict_do_update(index_elements=["user_id", "canonical_key"], set_={"rfc822_message_id": rfc822})
                 .returning(tables.message.c.id)
             ).scalar_one()
             stored: dict[str, Any] = {
-                "gmail_account_id": self.account.id, "gmail_message_id": self.newest,
-                "gmail_thread_id": self.gmail_thread_id, "message_id": canonical, "label_ids": ["INBOX"],
-                "internal_date": at(day), "raw_sha256": "0", "size_bytes": 1, "ingest_seq": number,
-                "parser_version": "1", "rfc822_message_id": rfc822, "in_reply_to": [], "reference_ids": [],
-                "subject": "", "headers": [], "body_text": "", "attachments": [],
-            }  # fmt: skip
+                "gmail_account_id": self.account.id,
+                "gmail_message_id": self.newest,
+                "gmail_thread_id": self.gmail_thread_id,
+                "message_id": canonical,
+                "label_ids": ["INBOX"],
+                "internal_date": at(day),
+                "raw_sha256": "0",
+                "size_bytes": 1,
+                "ingest_seq": number,
+                "parser_version": "1",
+                "rfc822_message_id": rfc822,
+                "in_reply_to": [],
+                "reference_ids": [],
+                "subject": "",
+                "headers": [],
+                "body_text": "",
+                "attachments": [],
+            }
             connection.execute(insert(tables.gmail_message).values({**stored, **values}))
             read: dict[str, Any] = {
-                "gmail_account_id": self.account.id, "gmail_message_id": self.newest, "reader_version": "1",
-                "direction": "theirs", "kind": "human", "new_words": "", "bounces": [],
-            }  # fmt: skip
+                "gmail_account_id": self.account.id,
+                "gmail_message_id": self.newest,
+                "reader_version": "1",
+                "direction": "theirs",
+                "kind": "human",
+                "new_words": "",
+                "bounces": [],
+            }
             connection.execute(insert(tables.message_reading).values({**read, **reading}))
         return rfc822
 
@@ -141,9 +196,15 @@ class Scenario:
     """One campaign, its senders and recipients."""
 
     def __init__(
-        self, database: Database, *, campaign_type: str = "GIFTING", senders: tuple[str, ...] = ("mia", "noa"),
-        slug: str = "spring", time_zone: str = "UTC", **changes: Any,
-    ) -> None:  # fmt: skip
+        self,
+        database: Database,
+        *,
+        campaign_type: str = "GIFTING",
+        senders: tuple[str, ...] = ("mia", "noa"),
+        slug: str = "spring",
+        time_zone: str = "UTC",
+        **changes: Any,
+    ) -> None:
         self.database = database
         self.numbers = count(1)
         self.accounts = {
@@ -163,9 +224,14 @@ class Scenario:
     def recipient(self, address: str, *, removed: bool = False, **changes: Any) -> int:
         """A recipient of the campaign's sheet; returns its id."""
         values: dict[str, Any] = {
-            "campaign_id": self.campaign.id, "email": address, "email_key": address_key(address), "name": "Ana",
-            "content_hash": "h", "sheet_row": next(self.numbers) + 1, "removed_at": at(9) if removed else None,
-        }  # fmt: skip
+            "campaign_id": self.campaign.id,
+            "email": address,
+            "email_key": address_key(address),
+            "name": "Ana",
+            "content_hash": "h",
+            "sheet_row": next(self.numbers) + 1,
+            "removed_at": at(9) if removed else None,
+        }
         with self.database.transaction() as connection:
             return int(
                 connection.execute(
@@ -176,7 +242,11 @@ class Scenario:
             )
 
     def thread(
-        self, *recipient_ids: int, sender: str = "mia", conversation: str | None = None, ambiguous: bool = False
+        self,
+        *recipient_ids: int,
+        sender: str = "mia",
+        conversation: str | None = None,
+        ambiguous: bool = False,
     ) -> Thread:
         """A thread that belongs to the recipients."""
         thread_id = f"t{next(self.numbers):04x}"
@@ -185,11 +255,16 @@ class Scenario:
             for recipient_id in recipient_ids:
                 connection.execute(
                     insert(tables.thread_attribution).values(
-                        campaign_id=self.campaign.id, gmail_account_id=account.id, gmail_thread_id=thread_id,
-                        recipient_id=recipient_id, rule="written_to", confidence=1.0, is_ambiguous=ambiguous,
+                        campaign_id=self.campaign.id,
+                        gmail_account_id=account.id,
+                        gmail_thread_id=thread_id,
+                        recipient_id=recipient_id,
+                        rule="written_to",
+                        confidence=1.0,
+                        is_ambiguous=ambiguous,
                         conversation_key=conversation or thread_id,
                     )
-                )  # fmt: skip
+                )
             keys = connection.execute(
                 sa.select(tables.campaign_recipient.c.email_key)
                 .where(tables.campaign_recipient.c.id.in_(recipient_ids))

@@ -1,4 +1,6 @@
-"""Rules that hold for any mail: the funnel narrows, parts make the whole, order and repetition change nothing."""
+"""Rules that hold for any mail: the funnel narrows, parts make the whole, order and repetition change
+nothing.
+"""
 
 from datetime import timedelta
 from uuid import UUID
@@ -39,48 +41,89 @@ def campaigns(draw: st.DrawFn) -> CampaignFacts:
     """Any mail at all, sensible or not, in six threads of three recipients."""
     threads = [
         ThreadFact(
-            gmail_account_id=ACCOUNT, account_alias=key.split("/")[0], gmail_thread_id=key.split("/")[1],
+            gmail_account_id=ACCOUNT,
+            account_alias=key.split("/")[0],
+            gmail_thread_id=key.split("/")[1],
             recipient_ids=draw(st.sampled_from([(1,), (2,), (3,), (1, 2)])),
             conversation_key=draw(st.sampled_from(["c", "d", key])),
         )
         for key in ("mia/t0", "mia/t1", "mia/t2", "noa/t0", "noa/t1", "noa/t2")
-    ]  # fmt: skip
+    ]
     message = st.builds(
         lambda key, number, at, ours, kind, sender, to: MessageFact(
-            thread_key=key, account_alias=key.split("/")[0], message_id=number, rfc822_message_id=f"<{number}>",
-            at=at, direction="ours" if ours else "theirs", kind="human" if ours else kind, is_sent=ours,
-            from_key="mia@brand.example" if ours else sender, to_keys=tuple(to),
+            thread_key=key,
+            account_alias=key.split("/")[0],
+            message_id=number,
+            rfc822_message_id=f"<{number}>",
+            at=at,
+            direction="ours" if ours else "theirs",
+            kind="human" if ours else kind,
+            is_sent=ours,
+            from_key="mia@brand.example" if ours else sender,
+            to_keys=tuple(to),
         ),
-        thread_keys, message_ids, moments, st.booleans(),
-        st.sampled_from(["human", "auto_reply", "out_of_office", "list"]), senders,
+        thread_keys,
+        message_ids,
+        moments,
+        st.booleans(),
+        st.sampled_from(["human", "auto_reply", "out_of_office", "list"]),
+        senders,
         st.sets(st.sampled_from(KEYS), min_size=1),
-    )  # fmt: skip
+    )
     bounce = st.builds(
         lambda key, number, at, address, severity, named, known: BounceFact(
-            thread_key=key, message_id=100 + number, at=at, kind="bounce" if severity == "hard" else "delayed",
+            thread_key=key,
+            message_id=100 + number,
+            at=at,
+            kind="bounce" if severity == "hard" else "delayed",
             failed=(FailedRecipient(address_key=address, status=None, severity=severity, reason=""),),
-            bounced_message_id=f"{number}" if named else None, names_stored_message=known,
+            bounced_message_id=f"{number}" if named else None,
+            names_stored_message=known,
         ),
-        thread_keys, message_ids, moments, st.sampled_from([*KEYS, "z@else.example"]),
-        st.sampled_from(["hard", "soft"]), st.booleans(), st.booleans(),
-    )  # fmt: skip
+        thread_keys,
+        message_ids,
+        moments,
+        st.sampled_from([*KEYS, "z@else.example"]),
+        st.sampled_from(["hard", "soft"]),
+        st.booleans(),
+        st.booleans(),
+    )
     verdict = st.builds(
         lambda key, version, label, at, sender: VerdictFact(
-            thread_key=key, state_version=version, label=label, confidence=0.5, needs_review=False, judged_at=at,
+            thread_key=key,
+            state_version=version,
+            label=label,
+            confidence=0.5,
+            needs_review=False,
+            judged_at=at,
             judged_from_key=sender,
         ),
-        thread_keys, st.integers(1, 4), labels, st.none() | moments, senders,
-    )  # fmt: skip
+        thread_keys,
+        st.integers(1, 4),
+        labels,
+        st.none() | moments,
+        senders,
+    )
     override = st.builds(OverrideFact, thread_key=thread_keys, label=labels)
     by_version = st.lists(verdict, max_size=8, unique_by=lambda item: (item.thread_key, item.state_version))
     return CampaignFacts(
         campaign=Campaign(
-            id=UUID(int=2), user_id=UUID(int=3), slug="spring", name="Spring", status="ACTIVE",
-            campaign_type=draw(st.sampled_from(["GIFTING", "PAID_PROMOTION"])), time_zone="Pacific/Auckland",
-            starts_at=START, ends_at=None, spreadsheet_id="s", sheet_tab=None, column_mapping={},
+            id=UUID(int=2),
+            user_id=UUID(int=3),
+            slug="spring",
+            name="Spring",
+            status="ACTIVE",
+            campaign_type=draw(st.sampled_from(["GIFTING", "PAID_PROMOTION"])),
+            time_zone="Pacific/Auckland",
+            starts_at=START,
+            ends_at=None,
+            spreadsheet_id="s",
+            sheet_tab=None,
+            column_mapping={},
             metrics_spreadsheet_id=None,
         ),
-        read_at=START, our_keys=frozenset({"mia@brand.example", "noa@brand.example"}),
+        read_at=START,
+        our_keys=frozenset({"mia@brand.example", "noa@brand.example"}),
         recipients=tuple(
             RecipientFact(id=n, email_key=key, name=None, handle=None, sheet_row=n, is_removed=n == 3)
             for n, key in enumerate(KEYS, start=1)
@@ -90,7 +133,7 @@ def campaigns(draw: st.DrawFn) -> CampaignFacts:
         bounces=tuple(draw(st.lists(bounce, max_size=6))),
         verdicts=tuple(draw(by_version)),
         overrides=tuple(draw(st.lists(override, max_size=2, unique_by=lambda item: item.thread_key))),
-    )  # fmt: skip
+    )
 
 
 @given(campaigns())
@@ -112,7 +155,8 @@ def test_whatever_the_mail_says_the_numbers_hold_together(facts: CampaignFacts) 
 def test_order_of_input_makes_no_difference_and_twice_is_equal(facts: CampaignFacts, random: object) -> None:
     names = ("recipients", "threads", "messages", "bounces", "verdicts", "overrides")
     shuffled = facts.model_copy(
-        update={name: tuple(random.sample(getattr(facts, name), len(getattr(facts, name)))) for name in names}  # type: ignore[attr-defined]
+        # type: ignore[attr-defined]
+        update={name: tuple(random.sample(getattr(facts, name), len(getattr(facts, name)))) for name in names}
     )
 
     assert compute_metrics(shuffled) == compute_metrics(facts) == compute_metrics(facts)

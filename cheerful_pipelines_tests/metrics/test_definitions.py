@@ -81,7 +81,10 @@ def test_a_sent_mail_that_was_deleted_later_was_still_sent(scenario: Scenario) -
 
 def test_the_same_mail_in_two_mailboxes_counts_once(scenario: Scenario) -> None:
     ana = scenario.recipient("ana@creator.example")
-    first, second = scenario.thread(ana, conversation="c"), scenario.thread(ana, sender="noa", conversation="c")
+    first, second = (
+        scenario.thread(ana, conversation="c"),
+        scenario.thread(ana, sender="noa", conversation="c"),
+    )
     mail = first.sent(day=0, to_keys=["ana@creator.example", "noa@brand.example"])
     second.sent(day=0, message_id=mail, label_ids=["INBOX"], from_key="mia@brand.example")
     answer = first.reply(day=1)
@@ -158,7 +161,8 @@ def test_one_mail_to_two_recipients_contacts_both_and_is_one_mail(scenario: Scen
     assert numbers["positive"] == 1
 
 
-# --- bounces and automatic answers --------------------------------------------------------------------------------
+# --- bounces and automatic answers
+# --------------------------------------------------------------------------------
 
 
 def test_a_hard_bounce_of_the_only_mail_takes_the_delivery_away(scenario: Scenario) -> None:
@@ -262,7 +266,8 @@ def test_an_absence_alone_is_no_reply(scenario: Scenario) -> None:
     assert (numbers["replied"], numbers["auto_replied"], numbers["ooo"]) == (1, 0, 0)
 
 
-# --- what it meant ------------------------------------------------------------------------------------------------
+# --- what it meant
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("campaign_type", "positive"), [("GIFTING", 0), ("PAID_PROMOTION", 1)])
@@ -323,7 +328,8 @@ def test_an_override_takes_a_wrong_yes_away(scenario: Scenario) -> None:
     assert scenario.numbers_of()["label_not_interested"] == 1
 
 
-# --- parts --------------------------------------------------------------------------------------------------------
+# --- parts
+# --------------------------------------------------------------------------------------------------------
 
 
 def test_a_hand_over_leaves_the_recipient_with_the_first_sender(scenario: Scenario) -> None:

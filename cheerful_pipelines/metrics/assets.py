@@ -1,0 +1,207 @@
+"""HOW THE CAMPAIGN WENT, as assets: the numbers, the client's sheet, and all campaigns side by side.
+
+Bodies call verbs and stores; what a number means stands in `definitions.py`.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import dagster as dg
+
+from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.metrics.compute import compute_metrics, thread_lines
+from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
+from cheerful_pipelines.metrics.export import export_tabs
+from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
+from cheerful_pipelines.metrics.sheet_tabs import desired_tabs
+from cheerful_pipelines.metrics.store import MetricStore
+from cheerful_pipelines.metrics.tables import by_campaign, headline_table, portfolio_table
+from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.recipients.sheets_client import SheetsClient
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.storage.engine import Database
+
+_OWNERS = ["team:cheerful-data"]
+_MOST_CAMPAIGN_RATES = 11  # with the nine totals: 20 numbers, as many as Dagster's plots stay readable with
+_TOTALS = (
+    "messages_sent",
+    "contacted",
+    "delivered",
+    "hard_bounced",
+    "replied",
+    "positive",
+    "opted_out",
+    "needs_review",
+)
+
+
+@dg.asset(
+    key="campaign_metrics",
+    group_name="metrics",
+    kinds={"postgres", "python"},
+    owners=_OWNERS,
+    description="The campaign's numbers: whom we wrote to, whom it reached, who answered and what they "
+    "meant, as a whole and by day, sender, step and week. Every rate carries its numerator, denominator and "
+    "definition version. "
+    "Rematerialize to count again from the stored mail; nothing is fetched.",
+    partitions_def=CAMPAIGN_PARTITIONS,
+    deps=[
+        dg.AssetDep("thread_classifications", partition_mapping=dg.IdentityPartitionMapping()),
+        dg.AssetDep("sheet_recipients", partition_mapping=dg.IdentityPartitionMapping()),
+    ],
+    retry_policy=DATABASE_RETRY,
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    pool="database",
+    code_version=DEFINITION_VERSION,
+)
+def campaign_metrics(
+    context: dg.AssetExecutionContext,
+    database: dg.ResourceParam[Database],
+    settings: dg.ResourceParam[Settings],
+) -> dg.MaterializeResult[None]:
+    """Facts in, rows out; rows that did not change are left untouched."""
+    with dagster_failures():
+        store = MetricStore(database)
+        facts = store.facts(context.partition_key)
+        rows = compute_metrics(facts)
+        counts = store.replace(facts.campaign.id, rows, computed_at=facts.read_at, run_id=context.run_id)
+    return dg.MaterializeResult(
+        metadata={
+            **headline_numbers(rows),
+            **counts.model_dump(exclude={"is_superseded"}),
+            "recipients_in": len(facts.recipients),
+            "threads_in": len(facts.threads),
+            "messages_in": len(facts.messages),
+            "rows": len(rows),
+            "newer_numbers_stood_there": counts.is_superseded,
+            "numbers": dg.MetadataValue.md(headline_table(rows)),
+            "definition_version": DEFINITION_VERSION,
+            "mode": settings.mode,
+        }
+    )
+
+
+@dg.asset(
+    key="metrics_sheet",
+    group_name="metrics",
+    kinds={"googlesheets", "python"},
+    owners=_OWNERS,
+    description="The client's Google Sheet with the campaign's numbers and one row a thread. We write "
+    "only our own columns, in rows found by their key, and only cells that differ; clients may sort, filter "
+    "and add what they like. A campaign without a sheet of its own for numbers says so and does nothing.",
+    partitions_def=CAMPAIGN_PARTITIONS,
+    deps=[dg.AssetDep("campaign_metrics", partition_mapping=dg.IdentityPartitionMapping())],
+    retry_policy=API_RETRY,
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    pool="sheets",
+    code_version="1",
+)
+def metrics_sheet(
+    context: dg.AssetExecutionContext,
+    database: dg.ResourceParam[Database],
+    settings: dg.ResourceParam[Settings],
+    sheets: dg.ResourceParam[SheetsClient],
+) -> dg.MaterializeResult[None]:
+    """Read the sheet, write what differs, remember when."""
+    with dagster_failures():
+        store = MetricStore(database)
+        campaign = CampaignStore(database).campaign(context.partition_key)
+        if campaign.metrics_spreadsheet_id is None:
+            skipped = "no sheet configured: this campaign has no metrics_spreadsheet_id"
+            return dg.MaterializeResult(metadata={"skipped": skipped, "cells_written": 0, "mode": settings.mode})
+        # The mark is read before the numbers: were they computed anew in between, the next export would
+        # follow.
+        computed_at = CampaignStore(database).campaign_mark(campaign.id).metrics_computed_at
+        metrics = store.rows(slug=campaign.slug)
+        lines = thread_lines(store.facts(campaign.slug))
+        page = metrics_page(settings, campaign.slug)
+        desired = desired_tabs(campaign, metrics, lines, page_url=page)
+        result = export_tabs(sheets, settings, campaign, desired)
+        if computed_at is not None:
+            store.mark_exported(campaign.id, exported_at=computed_at, content_hash=result.content_hash)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(result.content_hash),
+        metadata={
+            **result.model_dump(include={"cells_written", "rows", "write_requests"}),
+            "tabs": ", ".join(result.tabs),
+            "tabs_made": ", ".join(result.tabs_made) or "none",
+            "sheet": dg.MetadataValue.url(sheet_url(campaign.metrics_spreadsheet_id)),
+            "mode": settings.mode,
+        },
+    )
+
+
+@dg.asset(
+    key="portfolio_metrics",
+    group_name="metrics",
+    kinds={"postgres", "matplotlib"},
+    owners=_OWNERS,
+    description="All campaigns side by side: a table, pictures of the funnels, of sends and replies by day, "
+    "of what replies meant and of reply rates with their margins, and totals that Dagster plots over time.",
+    deps=[dg.AssetDep("campaign_metrics", partition_mapping=dg.AllPartitionMapping())],
+    retry_policy=DATABASE_RETRY,
+    pool="database",
+    code_version=DEFINITION_VERSION,
+)
+def portfolio_metrics(
+    context: dg.AssetExecutionContext,
+    database: dg.ResourceParam[Database],
+    settings: dg.ResourceParam[Settings],
+) -> dg.MaterializeResult[None]:
+    """Stored numbers of every campaign, drawn."""
+    from cheerful_pipelines.metrics.plots import portfolio_plots  # matplotlib costs a second at import
+
+    with dagster_failures():
+        rows = MetricStore(database).rows(grains=["campaign", "day"])
+    return dg.MaterializeResult(
+        metadata={
+            **portfolio_numbers(rows),
+            "campaigns": ", ".join(by_campaign(rows)) or "none yet",
+            "table": dg.MetadataValue.md(portfolio_table(rows)),
+            **{name: dg.MetadataValue.md(markdown) for name, markdown in portfolio_plots(rows).items()},
+            "definition_version": DEFINITION_VERSION,
+            "mode": settings.mode,
+        }
+    )
+
+
+def portfolio_numbers(rows: list[StoredMetric]) -> dict[str, float]:
+    """At most 20 numbers under stable names: totals, and the reply rates of the campaigns that reached
+    most.
+    """
+    campaigns = by_campaign(rows)
+    totals = {key: sum(values[key].value or 0 for values in campaigns.values() if key in values) for key in _TOTALS}
+    numbers = dict(totals)
+    if totals["delivered"]:
+        numbers["reply_rate"] = totals["replied"] / totals["delivered"]
+    largest = sorted(campaigns, key=lambda slug: (-(campaigns[slug]["delivered"].value or 0), slug))
+    for slug in largest[:_MOST_CAMPAIGN_RATES]:
+        rate = campaigns[slug]["reply_rate"].value
+        if rate is not None:
+            numbers[f"reply_rate_{slug}"] = rate
+    return numbers
+
+
+def headline_numbers(rows: Sequence[MetricRow]) -> dict[str, float | int]:
+    """The campaign's first numbers under their keys; counts as whole numbers, no key where there is no
+    value yet.
+    """
+    return {
+        row.metric: int(row.value) if row.value.is_integer() and BY_KEY[row.metric].unit != "share" else row.value
+        for row in rows
+        if row.grain == "campaign" and row.metric in HEADLINE and row.value is not None
+    }
+
+
+def metrics_page(settings: Settings, slug: str) -> str:
+    """The page in Dagster's UI that shows the campaign's numbers."""
+    return f"{settings.web_url.rstrip('/')}/assets/campaign_metrics?view=partitions&partition={quote(slug)}"
+
+
+def sheet_url(spreadsheet_id: str) -> str:
+    """The sheet in a browser."""
+    return f"https://docs.google.com/spreadsheets/d/{quote(spreadsheet_id)}"
+
+
+ASSETS = [campaign_metrics, metrics_sheet, portfolio_metrics]

@@ -1,0 +1,93 @@
+"""Pictures: there where there is something to show, small enough for metadata, and no text upon another."""
+
+import base64
+from collections.abc import Sequence
+
+import pytest
+
+from cheerful_pipelines.metrics.definitions import LABEL_TITLES
+from cheerful_pipelines.metrics.models import Grain, StoredMetric
+from cheerful_pipelines.metrics.plots import (
+    LARGEST_PICTURE_BYTES,
+    days_figure,
+    funnel_figure,
+    labels_figure,
+    portfolio_plots,
+    reply_rate_figure,
+    wilson_interval,
+)
+from cheerful_pipelines.metrics.tables import by_campaign
+from cheerful_pipelines_tests.builders import START
+
+
+def _row(slug: str, grain: Grain, key: str, metric: str, value: float) -> StoredMetric:
+    return StoredMetric(
+        campaign_slug=slug, campaign_name=slug, computed_at=START, grain=grain, grain_key=key, metric=metric,
+        value=value, is_additive=True, definition_version="1",
+    )  # fmt: skip
+
+
+def _portfolio(campaigns: int) -> list[StoredMetric]:
+    rows = []
+    for number in range(campaigns):
+        slug = f"a-client-with-a-rather-long-name-{number}"
+        counts = {"contacted": 100, "delivered": 95, "replied": 9 * number % 95, "positive": number}
+        labels = {f"label_{label}": counts["replied"] * (place % 3) // 14 for place, label in enumerate(LABEL_TITLES)}
+        rows += [_row(slug, "campaign", "", key, value) for key, value in (counts | labels).items()]
+        for day in range(1, 29):
+            rows.append(_row(slug, "day", f"2026-10-{day:02d}", "messages_sent", day % 7))
+            rows.append(_row(slug, "day", f"2026-10-{day:02d}", "replied", day % 3))
+    return rows
+
+
+def test_a_portfolio_without_mail_has_no_pictures() -> None:
+    assert portfolio_plots([_row("spring", "campaign", "", "contacted", 0)]) == {}
+
+
+@pytest.mark.parametrize("campaigns", [1, 3, 12])
+def test_every_picture_is_a_small_png(campaigns: int) -> None:
+    pictures = portfolio_plots(_portfolio(campaigns))
+
+    assert set(pictures) == {"funnels", "days", "labels", "reply_rates"}
+    for markdown in pictures.values():
+        image = base64.b64decode(markdown.rpartition("base64,")[2].rstrip(")"))
+        assert image.startswith(b"\x89PNG")
+        assert len(image) <= LARGEST_PICTURE_BYTES
+
+
+@pytest.mark.parametrize("campaigns", [1, 3, 12])
+def test_no_text_lies_upon_another(campaigns: int) -> None:
+    rows = _portfolio(campaigns)
+    figures = [draw(by_campaign(rows)) for draw in (funnel_figure, labels_figure, reply_rate_figure)]
+    for figure in [*figures, days_figure(rows)]:
+        figure.canvas.draw()
+        assert _overlaps(_text_boxes(figure)) == []
+
+
+def test_the_wilson_interval_is_the_published_one() -> None:
+    """Newcombe 1998, table I: 15 of 148 gives 0.0624 to 0.1605."""
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=1e-4)
+    assert wilson_interval(0, 20)[0] == 0
+    assert wilson_interval(0, 0) == (0, 1)
+
+
+def _text_boxes(figure: object) -> list[tuple[str, object]]:
+    """Every text that can be seen, with its place; ticks outside their axis are kept by matplotlib, but not drawn."""
+    from matplotlib.text import Text
+
+    unseen = {id(figure._suptitle)}  # type: ignore[attr-defined]  # its second line is the note's place
+    for panel in figure.axes:  # type: ignore[attr-defined]
+        for axis in (panel.xaxis, panel.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            unseen |= {id(t.label1) for t in axis.get_major_ticks() if not low <= t.get_loc() <= high}
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]  # type: ignore[attr-defined]
+    return [(text.get_text(), text.get_window_extent()) for text in shown if id(text) not in unseen]
+
+
+def _overlaps(boxes: Sequence[tuple[str, object]]) -> list[tuple[str, str]]:
+    return [
+        (left, right)
+        for place, (left, box) in enumerate(boxes)
+        for right, other in boxes[place + 1 :]
+        if box.overlaps(other)  # type: ignore[attr-defined]
+    ]
