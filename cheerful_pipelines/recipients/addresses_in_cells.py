@@ -7,7 +7,6 @@ gmail/addresses.py.
 import re
 import unicodedata
 
-from email_validator import EmailNotValidError, validate_email
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.recipients.models import Cell
@@ -76,9 +75,7 @@ def read_address_cell(value: Cell) -> CellAddresses:
         return CellAddresses(addresses=(text,))
     candidates, display_name = _candidates(text)
     if not candidates:
-        return CellAddresses(
-            reasons=(_WORDS_BESIDE if "@" in text and len(text.split()) > 1 else whole_reason,)
-        )
+        return CellAddresses(reasons=(_WORDS_BESIDE if "@" in text and len(text.split()) > 1 else whole_reason,))
     addresses: list[str] = []
     reasons: list[str] = []
     for candidate in candidates:
@@ -114,10 +111,10 @@ def _why_invalid(address: str) -> str | None:
     test_environment lets `.test` through beside `.example`, which the library takes anyway: both are reserved
     for invented people such as our demo's, and this pipeline only reads, so such a row can do no harm.
     """
+    from email_validator import EmailNotValidError, validate_email  # here: runs of other assets need it not
+
     try:
-        validate_email(
-            unicodedata.normalize("NFC", address), check_deliverability=False, test_environment=True
-        )
+        validate_email(unicodedata.normalize("NFC", address), check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         return re.sub(r"'[^', ]{2,}'", "the domain", str(error))  # IDNA's own errors quote it
     except UnicodeError:

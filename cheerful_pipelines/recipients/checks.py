@@ -52,9 +52,7 @@ def few_duplicate_rows(
 ) -> dg.AssetCheckResult:
     """WARN above HIGHEST_DUPLICATE_SHARE."""
     counts = _counts(context, database)
-    return _share_result(
-        counts.duplicate, counts, highest=HIGHEST_DUPLICATE_SHARE, words="repeat an earlier row"
-    )
+    return _share_result(counts.duplicate, counts, highest=HIGHEST_DUPLICATE_SHARE, words="repeat an earlier row")
 
 
 @dg.asset_check(

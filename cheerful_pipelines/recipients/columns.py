@@ -99,9 +99,7 @@ def _columns(position: int, row: Sequence[Cell], email: int, mapping: Mapping[st
         custom[column] = label if label not in custom.values() else f"{label} ({column_letter(column)})"
     present = {header_key(cell) for cell in row}
     missing = tuple(sorted(header for header in mapping.values() if header_key(header) not in present))
-    return SheetColumns(
-        header_row=position + 1, email=email, name=name, handle=handle, custom=custom, missing=missing
-    )
+    return SheetColumns(header_row=position + 1, email=email, name=name, handle=handle, custom=custom, missing=missing)
 
 
 def _column(

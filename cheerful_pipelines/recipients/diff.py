@@ -50,9 +50,7 @@ def guard_removals(diff: RecipientDiff, *, share: float, allow_removals: bool) -
     if not (is_emptied or is_too_many):
         return
     limit = (
-        "a sheet that is suddenly empty never removes anyone by itself"
-        if is_emptied
-        else f"the limit is {share:.0%}"
+        "a sheet that is suddenly empty never removes anyone by itself" if is_emptied else f"the limit is {share:.0%}"
     )
     raise SheetContentError(
         f"This import would remove {going} of {active} active recipients ({going / active:.0%}); {limit}. "

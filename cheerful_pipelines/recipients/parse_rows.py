@@ -16,9 +16,7 @@ from cheerful_pipelines.recipients.columns import column_letter, find_columns
 from cheerful_pipelines.recipients.models import Cell, ParsedRecipient, ParsedSheet, RowProblem, SheetColumns
 
 
-def parse_rows(
-    rows: Sequence[Sequence[Cell]], *, column_mapping: Mapping[str, str] | None = None
-) -> ParsedSheet:
+def parse_rows(rows: Sequence[Sequence[Cell]], *, column_mapping: Mapping[str, str] | None = None) -> ParsedSheet:
     """Take a tab apart: ragged rows in, recipients and problems out.
 
     `rows` start at the sheet's row 1. Of two rows with one address the first wins. Raises SheetContentError
@@ -55,17 +53,13 @@ def parse_rows(
 def _why_not(found: CellAddresses, number: int, columns: SheetColumns) -> RowProblem | None:
     cell = f"{column_letter(columns.email)}{number}"
     if found.is_empty:
-        return RowProblem(
-            sheet_row=number, kind="no_address", cell=cell, reason="The row has no address yet."
-        )
+        return RowProblem(sheet_row=number, kind="no_address", cell=cell, reason="The row has no address yet.")
     if not found.addresses:
         return RowProblem(sheet_row=number, kind="rejected", cell=cell, reason=found.reasons[0])
     return None
 
 
-def _recipient(
-    row: Sequence[Cell], found: CellAddresses, number: int, columns: SheetColumns
-) -> ParsedRecipient:
+def _recipient(row: Sequence[Cell], found: CellAddresses, number: int, columns: SheetColumns) -> ParsedRecipient:
     custom = {label: text for column, label in columns.custom.items() if (text := _value(row, column))}
     return ParsedRecipient(
         email=found.addresses[0],

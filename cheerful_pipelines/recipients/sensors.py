@@ -23,9 +23,7 @@ SheetState = str | CheerfulError
 """Drive's version of a sheet, or why it could not be asked."""
 
 
-def decide(
-    watched: Sequence[SheetWatch], states: Mapping[str, SheetState], *, today: date
-) -> list[tuple[str, str]]:
+def decide(watched: Sequence[SheetWatch], states: Mapping[str, SheetState], *, today: date) -> list[tuple[str, str]]:
     """(slug, run_key) of the imports to request. Pure.
 
     A sheet that is gone or closed to us gets one run a day: it fails at once and says in the UI what to do.

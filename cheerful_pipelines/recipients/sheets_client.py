@@ -102,9 +102,7 @@ class SheetsClient:
 
     # --- writing ---
 
-    def update_values(
-        self, spreadsheet_id: str, data: Sequence[tuple[str, Sequence[Sequence[Cell]]]]
-    ) -> None:
+    def update_values(self, spreadsheet_id: str, data: Sequence[tuple[str, Sequence[Sequence[Cell]]]]) -> None:
         """Write (A1 range, rows) pairs in one call, RAW: no text becomes a formula. Twice equals once.
 
         None leaves a cell as it is, "" empties it.
@@ -121,9 +119,7 @@ class SheetsClient:
         }
         self._call(lambda session: session.values_batch_update(_in_url(spreadsheet_id), body))
 
-    def batch_update(
-        self, spreadsheet_id: str, requests: Sequence[Mapping[str, Any]]
-    ) -> list[dict[str, Any]]:
+    def batch_update(self, spreadsheet_id: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Apply requests (add a tab, grow a grid, ...) whole or not at all; returns Google's replies.
 
         Tried again only where Google surely did not apply it (throttled). After a lost answer it raises
@@ -133,9 +129,7 @@ class SheetsClient:
             return []
         self._refuse_local_numbers_in_a_live_sheet()
         body = {"requests": [dict(request) for request in requests]}
-        answer = self._call(
-            lambda session: session.batch_update(_in_url(spreadsheet_id), body), is_repeatable=False
-        )
+        answer = self._call(lambda session: session.batch_update(_in_url(spreadsheet_id), body), is_repeatable=False)
         replies: list[dict[str, Any]] = answer.get("replies", [])
         return replies
 

@@ -55,8 +55,7 @@ def error_of_answer(
     if status == 403:
         return AuthError(
             f"The spreadsheet {spreadsheet_id} may not be read or written with our credentials (403).",
-            what_to_do=f"Open the sheet, press Share, "
-            f"and let in {reader} (Viewer to import, Editor to export).",
+            what_to_do=f"Open the sheet, press Share, and let in {reader} (Viewer to import, Editor to export).",
         )
     if status == 404:
         return NotFoundError(

@@ -7,6 +7,7 @@ the first call. Tries and waits stand there; what an answer means in sheets_erro
 import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 import gspread
 import requests
@@ -37,7 +38,7 @@ class SheetsSession(gspread.HTTPClient):
     def request(self, method: str, endpoint: str, *args: Any, **kwargs: Any) -> requests.Response:
         """One request; every failure leaves as one of our errors. The spreadsheet is named by its id."""
         spreadsheet_id = endpoint.partition("/spreadsheets/")[2] or endpoint.partition("/files/")[2]
-        spreadsheet_id = spreadsheet_id.split("/")[0].split(":")[0]
+        spreadsheet_id = unquote(spreadsheet_id.split("/")[0].split(":")[0])
         parameters = dict(zip(("params", "data", "json", "files", "headers"), args, strict=False)) | kwargs
         try:
             answer: requests.Response = self.session.request(

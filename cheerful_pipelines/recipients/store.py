@@ -37,9 +37,7 @@ class RecipientStore:
         )
         with self._database.transaction() as connection:
             revision = connection.execute(
-                sa.select(campaign_mark.c.recipients_revision).where(
-                    campaign_mark.c.campaign_id == campaign_id
-                )
+                sa.select(campaign_mark.c.recipients_revision).where(campaign_mark.c.campaign_id == campaign_id)
             ).scalar_one()
             rows = connection.execute(statement.order_by(campaign_recipient.c.id)).mappings()
             return StoredList(
@@ -134,9 +132,7 @@ class RecipientStore:
             ]
 
 
-def _upsert(
-    connection: sa.Connection, campaign_id: UUID, recipients: Sequence[ParsedRecipient], run_id: str
-) -> None:
+def _upsert(connection: sa.Connection, campaign_id: UUID, recipients: Sequence[ParsedRecipient], run_id: str) -> None:
     for start in range(0, len(recipients), _ROWS_A_STATEMENT):
         values: list[dict[str, Any]] = [
             {

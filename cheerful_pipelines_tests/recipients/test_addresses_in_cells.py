@@ -78,9 +78,7 @@ def test_a_reason_never_repeats_the_address(cell: str) -> None:
 
 
 def test_several_addresses_come_in_the_cells_order_and_the_invalid_ones_with_a_reason() -> None:
-    found = read_address_cell(
-        "ana@creator; ana@creator.example, Bo <bo@creator.example> / ana@creator.example"
-    )
+    found = read_address_cell("ana@creator; ana@creator.example, Bo <bo@creator.example> / ana@creator.example")
 
     assert found.addresses == ("ana@creator.example", "bo@creator.example")
     assert len(found.reasons) == 1

@@ -15,9 +15,7 @@ LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
 def _parsed(name: str, row: int = 2, *, handle: str | None = None) -> ParsedRecipient:
     address = f"{name}@creator.example"
-    return ParsedRecipient(
-        email=address, email_key=address, name=name, handle=handle, custom_fields={}, sheet_row=row
-    )
+    return ParsedRecipient(email=address, email_key=address, name=name, handle=handle, custom_fields={}, sheet_row=row)
 
 
 def _stored(recipient: ParsedRecipient, *, removed: bool = False) -> StoredRecipient:
@@ -89,9 +87,7 @@ def _losing(lost: int, active: int) -> RecipientDiff:
 
 
 @pytest.mark.parametrize(("lost", "active"), [(3, 10), (30, 100), (9, 9), (1, 1)])
-def test_an_import_that_removes_too_many_stops_with_the_numbers_and_the_way_to_say_yes(
-    lost: int, active: int
-) -> None:
+def test_an_import_that_removes_too_many_stops_with_the_numbers_and_the_way_to_say_yes(lost: int, active: int) -> None:
     with pytest.raises(SheetContentError, match=rf"remove {lost} of {active}.*allow_removals: true"):
         guard_removals(_losing(lost, active), share=0.2, allow_removals=False)
 

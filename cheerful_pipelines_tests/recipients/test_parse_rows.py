@@ -17,9 +17,7 @@ def _keys(parsed: ParsedSheet) -> list[str]:
 
 
 def test_columns_are_found_by_name_and_the_rest_is_kept() -> None:
-    parsed = parse_rows(
-        [["City", "Handle", "E-Mail", "Full name"], ["Porto", "@ana", "ana@creator.example", "Ana"]]
-    )
+    parsed = parse_rows([["City", "Handle", "E-Mail", "Full name"], ["Porto", "@ana", "ana@creator.example", "Ana"]])
 
     (ana,) = parsed.recipients
     assert (ana.email, ana.name, ana.handle, ana.sheet_row) == ("ana@creator.example", "Ana", "@ana", 2)
@@ -160,9 +158,7 @@ def test_row_order_does_not_change_who_is_in_nor_the_hash() -> None:
 
 
 def test_the_table_of_problems_has_rows_and_reasons_and_no_address() -> None:
-    parsed = parse_rows(
-        [["Email"], ["ana@creator.example"], ["ANA@creator.example"], ["bo@creator"], [None, "x"]]
-    )
+    parsed = parse_rows([["Email"], ["ana@creator.example"], ["ANA@creator.example"], ["bo@creator"], [None, "x"]])
 
     table = problems_as_markdown(parsed.problems, most=2)
 

@@ -66,17 +66,13 @@ def test_a_second_import_of_the_same_sheet_is_no_news(database: Database, campai
     assert CampaignStore(database).campaign_mark(campaign.id).sheet_drive_version == "2"
 
 
-def test_rows_that_only_moved_keep_their_people_and_start_nothing(
-    database: Database, campaign: Campaign
-) -> None:
+def test_rows_that_only_moved_keep_their_people_and_start_nothing(database: Database, campaign: Campaign) -> None:
     _import(database, campaign, FIRST)
 
     revision = _import(database, campaign, [FIRST[0], FIRST[2], FIRST[1]])
 
     assert revision == 1
-    rows = {
-        item.email_key: item.sheet_row for item in RecipientStore(database).current(campaign.id).recipients
-    }
+    rows = {item.email_key: item.sheet_row for item in RecipientStore(database).current(campaign.id).recipients}
     assert rows == {"bo@creator.example": 2, "ana@creator.example": 3}
 
 
@@ -87,9 +83,7 @@ def test_a_removed_recipient_stays_stored_and_comes_back_as_the_same_one(
     _import(database, campaign, FIRST)
     first = {item.email_key: item.id for item in RecipientStore(database).current(campaign.id).recipients}
     _import(database, campaign, FIRST[:2])
-    removed = {
-        item.email_key: item.is_active for item in RecipientStore(database).current(campaign.id).recipients
-    }
+    removed = {item.email_key: item.is_active for item in RecipientStore(database).current(campaign.id).recipients}
 
     revision = _import(database, campaign, FIRST)
 
@@ -100,9 +94,7 @@ def test_a_removed_recipient_stays_stored_and_comes_back_as_the_same_one(
     assert revision == 3
 
 
-def test_an_import_based_on_an_older_list_is_refused_and_writes_nothing(
-    database: Database, campaign: Campaign
-) -> None:
+def test_an_import_based_on_an_older_list_is_refused_and_writes_nothing(database: Database, campaign: Campaign) -> None:
     store, parsed = RecipientStore(database), parse_rows(FIRST)
     stale = compare((), parsed.recipients)
     _import(database, campaign, FIRST[:2])

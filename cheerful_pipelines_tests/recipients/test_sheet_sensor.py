@@ -47,9 +47,7 @@ class VersionsOnly:
         ("4", TransientError("reset"), []),
     ],
 )
-def test_what_a_sheets_state_asks_for(
-    stored: str | None, state: str | CheerfulError, run_keys: list[str]
-) -> None:
+def test_what_a_sheets_state_asks_for(stored: str | None, state: str | CheerfulError, run_keys: list[str]) -> None:
     assert [key for _, key in decide([_sheet("a", stored)], {"a": state}, today=TODAY)] == run_keys
 
 
