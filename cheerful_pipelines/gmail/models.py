@@ -77,3 +77,44 @@ class MessageEvent(BaseModel):
     kind: Literal["added", "labels", "deleted"]
     label_ids: tuple[str, ...]
     created_at: datetime
+
+
+class StoreReport(BaseModel):
+    """What one `MailStore.store_fetched` did. A second call with the same mail counts all as unchanged."""
+
+    model_config = ConfigDict(frozen=True)
+    inserted: int = 0
+    relabelled: int = 0
+    unchanged: int = 0
+    drafts: int = 0
+    dead: int = 0
+
+
+class LabelChange(BaseModel):
+    """The labels of one message after a history record."""
+
+    model_config = ConfigDict(frozen=True)
+    gmail_message_id: str
+    label_ids: tuple[str, ...]
+
+
+class SyncTarget(BaseModel):
+    """What the sensor needs of one account: how far it is, and whether it may be asked now."""
+
+    model_config = ConfigDict(frozen=True)
+    alias: str
+    status: str
+    not_before: datetime | None
+    live_history_id: int | None
+    first_needed: datetime | None  # start of its earliest campaign
+
+
+class DeadLetter(BaseModel):
+    """One message that could not be taken, due for another try."""
+
+    model_config = ConfigDict(frozen=True)
+    id: int
+    gmail_account_id: UUID
+    gmail_message_id: str
+    stage: str
+    attempts: int

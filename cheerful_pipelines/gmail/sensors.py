@@ -1,0 +1,226 @@
+"""What starts the Gmail assets: news in a mailbox, months that are not complete, dead letters that are due.
+
+Each sensor reads, decides in a pure function, and requests.
+"""
+
+import hashlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+
+import dagster as dg
+
+from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.errors import AuthError, CheerfulError, ThrottledError
+from cheerful_pipelines.failures import API_RETRY, dagster_failures
+from cheerful_pipelines.gmail.gmail_client import GmailClients
+from cheerful_pipelines.gmail.models import SyncTarget
+from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.gmail.sync import drain_dead_letters
+from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.engine import Database
+
+logger = get_logger(__name__)
+
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+]
+TICK_BUDGET_SECONDS = 40.0  # Dagster ends a tick after 60
+MONTHS_A_RUN = 12
+
+
+def askable(targets: Sequence[SyncTarget], *, partitions: Sequence[str], now: datetime) -> list[SyncTarget]:
+    """Accounts that may be asked now, in the order of their partitions."""
+    by_alias = {target.alias: target for target in targets}
+    return [
+        target
+        for alias in partitions
+        if (target := by_alias.get(alias)) is not None
+        and target.status == "active"
+        and (target.not_before is None or target.not_before <= now)
+    ]
+
+
+def sync_request(changed: Mapping[str, int], partitions: Sequence[str]) -> dg.RunRequest:
+    """One run over the changed accounts. `changed` maps alias to the history id that is waiting.
+
+    A run's partitions are a range in the partitions' own order; the config names those of it that have news.
+    """
+    ordered = [alias for alias in partitions if alias in changed]
+    watermark = ",".join(f"{alias}:{changed[alias]}" for alias in ordered)
+    return dg.RunRequest(
+        run_key=f"sync:{hashlib.sha256(watermark.encode()).hexdigest()[:24]}",
+        run_config={"ops": {"gmail_messages": {"config": {"accounts": ordered}}}},
+        tags={
+            "dagster/asset_partition_range_start": ordered[0],
+            "dagster/asset_partition_range_end": ordered[-1],
+            "cheerful/sync": "live",
+            "cheerful/trigger": "gmail_changes",
+        },
+    )
+
+
+@dg.sensor(
+    target=["gmail_messages"],
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Asks every mailbox for its newest history id (1 quota unit) and syncs those that moved, in one run.",
+)
+def gmail_changes(
+    context: dg.SensorEvaluationContext,
+    database: dg.ResourceParam[Database],
+    blobs: dg.ResourceParam[BlobStore],
+    gmail_clients: dg.ResourceParam[GmailClients],
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One sensor for all accounts: a tick costs more than asking a mailbox."""
+    partitions = context.instance.get_dynamic_partitions("gmail_account")
+    targets = MailStore(database, blobs).sync_targets()
+    ready = askable(targets, partitions=partitions, now=datetime.now(UTC))
+    if not ready:
+        yield dg.SkipReason("No Gmail account can be asked now: none is registered, active and free of throttling.")
+        return
+    changed, unanswered = _changed(ready, CampaignStore(database), gmail_clients)
+    if not changed:
+        told = f" {len(unanswered)} did not answer: {', '.join(unanswered)}." if unanswered else ""
+        yield dg.SkipReason(f"Nothing new in {len(ready) - len(unanswered)} mailboxes.{told}")
+    elif context.instance.get_runs_count(dg.RunsFilter(tags={"cheerful/sync": "live"}, statuses=UNFINISHED)):
+        yield dg.SkipReason(f"{len(changed)} mailboxes have news; a sync is under way and will be followed by another.")
+    else:
+        yield sync_request(changed, partitions)
+
+
+def _changed(
+    ready: Sequence[SyncTarget], campaigns: CampaignStore, clients: GmailClients
+) -> tuple[dict[str, int], list[str]]:
+    """(alias to waiting history id, aliases that did not answer). One account's trouble stays its own."""
+    changed: dict[str, int] = {}
+    unanswered: list[str] = []
+    accounts = {account.alias: account for account in campaigns.accounts()}
+    deadline = time.monotonic() + TICK_BUDGET_SECONDS
+    for target in ready:
+        if time.monotonic() > deadline:
+            unanswered.append(target.alias)
+            continue
+        account = accounts[target.alias]
+        try:
+            newest = clients.client(account).profile().history_id
+        except AuthError as error:
+            if campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error)):
+                logger.warning("account_needs_reauth", account=target.alias)
+            unanswered.append(target.alias)
+        except ThrottledError as error:
+            wait = timedelta(seconds=error.retry_after_seconds or 60)
+            campaigns.set_account_not_before(account.id, not_before=datetime.now(UTC) + wait)
+            unanswered.append(target.alias)
+        except CheerfulError as error:
+            logger.warning("account_did_not_answer", account=target.alias, error=type(error).__name__)
+            unanswered.append(target.alias)
+        else:
+            if target.live_history_id is None or newest > target.live_history_id:
+                changed[target.alias] = newest
+    return changed, unanswered
+
+
+def missing_months(*, first_needed: datetime | None, complete: set[date], today: date) -> list[date]:
+    """First days of months from the earliest campaign to now that are not complete, newest first, at most a year."""
+    month = today.replace(day=1)
+    oldest = (first_needed.date() if first_needed else today).replace(day=1)
+    missing: list[date] = []
+    while month >= oldest and len(missing) < MONTHS_A_RUN:
+        if month not in complete:
+            missing.append(month)
+        month = (month - timedelta(days=1)).replace(day=1)
+    return missing
+
+
+@dg.sensor(
+    target=["gmail_archive"],
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Completes the mailbox months since each account's earliest campaign, newest first.",
+)
+def archive_months(
+    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], blobs: dg.ResourceParam[BlobStore]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run an account over a range of months; at most one try a day for the same range."""
+    store = MailStore(database, blobs)
+    now = datetime.now(UTC)
+    partitions = context.instance.get_dynamic_partitions("gmail_account")
+    complete = store.complete_months()
+    requested = False
+    for target in askable(store.sync_targets(), partitions=partitions, now=now):
+        missing = missing_months(
+            first_needed=target.first_needed, complete=complete.get(target.alias, set()), today=now.date()
+        )
+        if not missing or target.live_history_id is None:  # the live sync comes first
+            continue
+        requested = True
+        yield archive_request(target.alias, oldest=missing[-1], newest=missing[0], today=now.date())
+    if not requested:
+        yield dg.SkipReason("Every month since the earliest campaign of each account is complete.")
+
+
+def archive_request(alias: str, *, oldest: date, newest: date, today: date) -> dg.RunRequest:
+    """One run over a range of months of one account."""
+    return dg.RunRequest(
+        run_key=f"archive:{alias}:{oldest}:{newest}:{today}",
+        tags={
+            "dagster/asset_partition_range_start": f"{alias}|{oldest}",
+            "dagster/asset_partition_range_end": f"{alias}|{newest}",
+            "dagster/priority": "-1",  # behind the live sync
+            "cheerful/account": alias,
+            "cheerful/trigger": "archive_months",
+        },
+    )
+
+
+@dg.op(retry_policy=API_RETRY, pool="gmail", description="Try messages once more that could not be taken before.")
+def drain_due_dead_letters(
+    context: dg.OpExecutionContext,
+    database: dg.ResourceParam[Database],
+    blobs: dg.ResourceParam[BlobStore],
+    gmail_clients: dg.ResourceParam[GmailClients],
+) -> None:
+    """Account by account; what fails again waits longer."""
+    store, campaigns = MailStore(database, blobs), CampaignStore(database)
+    accounts = {account.id: account for account in campaigns.accounts()}
+    letters = sorted(store.due_dead_letters(now=datetime.now(UTC)), key=lambda letter: str(letter.gmail_account_id))
+    with dagster_failures():
+        for account_id, group in groupby(letters, key=lambda letter: letter.gmail_account_id):
+            account = accounts[account_id]
+            report = drain_dead_letters(
+                account, gmail_clients.client(account), store, list(group), run_id=context.run_id
+            )
+            context.log.info(f"{account.alias}: {report.inserted} stored, {report.gone} gone, {report.dead} still dead")
+
+
+@dg.job(description="Try messages once more that could not be fetched, parsed or stored.")
+def drain_dead_letters_job() -> None:
+    """One op: the letters are few."""
+    drain_due_dead_letters()
+
+
+@dg.sensor(
+    job=drain_dead_letters_job,
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts another try for dead letters whose time has come.",
+)
+def dead_letters(
+    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], blobs: dg.ResourceParam[BlobStore]
+) -> dg.RunRequest | dg.SkipReason:
+    """The run key names letters and attempts: the same try is never started twice."""
+    due = MailStore(database, blobs).due_dead_letters(now=datetime.now(UTC))
+    if not due:
+        return dg.SkipReason("No dead letter is due.")
+    watermark = ",".join(f"{letter.id}:{letter.attempts}" for letter in due)
+    return dg.RunRequest(run_key=f"dead:{hashlib.sha256(watermark.encode()).hexdigest()[:24]}")
+
+
+JOBS = [drain_dead_letters_job]
+SENSORS = [gmail_changes, archive_months, dead_letters]
