@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -45,7 +46,7 @@ class ParsedRecipient(BaseModel):
     custom_fields: dict[str, str]
     sheet_row: int
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """Changes with what the row says, not with where it stands."""
         return _hash([self.email, self.name, self.handle, self.custom_fields])
@@ -89,7 +90,7 @@ class ParsedSheet(BaseModel):
         """How many problems of one kind."""
         return sum(1 for problem in self.problems if problem.kind == kind)
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """Hash of what the recipients are; the order of rows does not matter."""
         return recipients_hash((found.email_key, found.content_hash) for found in self.recipients)

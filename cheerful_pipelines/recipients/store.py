@@ -1,7 +1,6 @@
 """Recipients and the problems of the last import in Postgres. Rows never leave: frozen models do."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -19,9 +18,6 @@ from cheerful_pipelines.recipients.models import (
 )
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import campaign, campaign_mark, campaign_recipient, recipient_problem
-
-_ROWS_A_STATEMENT = 1000
-"""Keeps one statement's memory bounded however long the sheet is; all statements share one transaction."""
 
 
 class RecipientStore:
@@ -133,27 +129,24 @@ class RecipientStore:
 
 
 def _upsert(connection: sa.Connection, campaign_id: UUID, recipients: Sequence[ParsedRecipient], run_id: str) -> None:
-    for start in range(0, len(recipients), _ROWS_A_STATEMENT):
-        values: list[dict[str, Any]] = [
-            {
-                **recipient.model_dump(),
-                "content_hash": recipient.content_hash,
-                "campaign_id": campaign_id,
-                "run_id": run_id,
-            }
-            for recipient in recipients[start : start + _ROWS_A_STATEMENT]
-        ]
-        statement = insert(campaign_recipient).values(values)
-        fresh = {
-            name: statement.excluded[name]
-            for name in ("email", "name", "handle", "custom_fields", "content_hash", "sheet_row", "run_id")
-        }
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[campaign_recipient.c.campaign_id, campaign_recipient.c.email_key],
-                set_={**fresh, "removed_at": None, "updated_at": sa.func.now()},
-            )
-        )
+    if not recipients:
+        return
+    statement = insert(campaign_recipient)
+    fresh = {
+        name: statement.excluded[name]
+        for name in ("email", "name", "handle", "custom_fields", "content_hash", "sheet_row", "run_id")
+    }
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[campaign_recipient.c.campaign_id, campaign_recipient.c.email_key],
+            set_={**fresh, "removed_at": None, "updated_at": sa.func.now()},
+        ),
+        [
+            recipient.model_dump()
+            | {"content_hash": recipient.content_hash, "campaign_id": campaign_id, "run_id": run_id}
+            for recipient in recipients
+        ],
+    )
 
 
 def _remove(connection: sa.Connection, ids: Sequence[int], run_id: str) -> None:
@@ -171,9 +164,8 @@ def _replace_problems(
 ) -> None:
     """The table holds the last import's problems only; row numbers of an older sheet would mislead."""
     connection.execute(sa.delete(recipient_problem).where(recipient_problem.c.campaign_id == campaign_id))
-    for start in range(0, len(problems), _ROWS_A_STATEMENT):
-        values = [
-            {**problem.model_dump(), "campaign_id": campaign_id, "run_id": run_id}
-            for problem in problems[start : start + _ROWS_A_STATEMENT]
-        ]
-        connection.execute(insert(recipient_problem).values(values).on_conflict_do_nothing())
+    if problems:
+        connection.execute(
+            insert(recipient_problem).on_conflict_do_nothing(),
+            [problem.model_dump() | {"campaign_id": campaign_id, "run_id": run_id} for problem in problems],
+        )
