@@ -11,7 +11,7 @@ ReportKind = Literal["bounce_hard", "bounce_soft", "delayed"]
 _HARD = (
     ("5.1.1", "550 5.1.1 The email account that you tried to reach does not exist."),
     ("5.1.1", "550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual mailbox table"),
-    ("5.2.1", "550 5.2.1 The email account that you tried to reach is disabled."),
+    ("5.1.2", "550 5.1.2 <{to}>: Recipient address rejected: Domain not found"),
     ("5.1.10", "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient {to} not found by SMTP address lookup"),
 )
 _SOFT = (

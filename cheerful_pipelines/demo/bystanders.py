@@ -59,12 +59,8 @@ def _us(account: DemoAccount) -> Box:
     return account.display_name, account.address
 
 
-def _letter(
-    random: Random, sender: Box, to: Box, at: datetime, subject: str, text: str, **more: object
-) -> Letter:
-    message_id = new_message_id(
-        sender[1].partition("@")[2], sender[1], to[1], at.isoformat(), random.random()
-    )
+def _letter(random: Random, sender: Box, to: Box, at: datetime, subject: str, text: str, **more: object) -> Letter:
+    message_id = new_message_id(sender[1].partition("@")[2], sender[1], to[1], at.isoformat(), random.random())
     return Letter(message_id, at, sender, (to,), (), subject, text, html_of(text), **more)  # type: ignore[arg-type]
 
 
@@ -108,7 +104,5 @@ def _internal(random: Random, account: DemoAccount, other: DemoAccount, at: date
 
 def _spam(random: Random, account: DemoAccount, at: datetime) -> DemoDelivery:
     sender, subject = random.choice(_SPAM)
-    letter = _letter(
-        random, sender, _us(account), at, subject, "Click https://lucky-draw.example/ within 24 hours."
-    )
+    letter = _letter(random, sender, _us(account), at, subject, "Click https://lucky-draw.example/ within 24 hours.")
     return DemoDelivery(at, account.address, to_bytes(letter), ("SPAM", "UNREAD"), letter.message_id)

@@ -10,9 +10,7 @@ from typing import Literal
 from cheerful_pipelines.campaigns.models import CampaignStatus, CampaignType
 from cheerful_pipelines.classification.models import Label
 
-FactKind = Literal[
-    "ours", "human", "bounce_hard", "bounce_soft", "delayed", "out_of_office", "auto_reply", "internal"
-]
+FactKind = Literal["ours", "human", "bounce_hard", "bounce_soft", "delayed", "out_of_office", "auto_reply", "internal"]
 Cell = str | int
 RowKind = Literal["active", "rejected", "duplicate", "no_address"]
 Language = Literal["en", "es", "pt", "fr", "de"]
@@ -163,7 +161,5 @@ class DemoWorld:
 
     def live(self) -> "tuple[DemoDelivery | SheetEdit, ...]":
         """What the player plays, mails and edits in one order of time."""
-        later: list[DemoDelivery | SheetEdit] = [
-            item for item in self.deliveries if item.at >= self.loaded_until
-        ]
+        later: list[DemoDelivery | SheetEdit] = [item for item in self.deliveries if item.at >= self.loaded_until]
         return tuple(sorted([*later, *self.edits], key=lambda item: item.at))

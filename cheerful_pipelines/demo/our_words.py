@@ -99,9 +99,7 @@ def answer(
     random: Random, topic: str, campaign: DemoCampaign, sender: DemoAccount, to: Person, colleague: str = ""
 ) -> str:
     """Our answer to a reply of that label."""
-    text = (
-        random.choice(ANSWERS[topic]).replace("{colleague}", colleague).replace("{sender}", sender.first_name)
-    )
+    text = random.choice(ANSWERS[topic]).replace("{colleague}", colleague).replace("{sender}", sender.first_name)
     return f"Hi {to.first_name},\n\n{text}\n\nBest,\n{sender.first_name}"
 
 

@@ -75,10 +75,8 @@ def people(random: Random, count: int, *, taken: set[str]) -> list[Person]:
         language = random.choice(_LANGUAGES)
         name = f"{random.choice(_GIVEN[language])} {random.choice(_FAMILY[language])}"
         slug = _slug(name)
-        if len(found) % 20 == 7:
-            address = f"zz-demo.{slug}@gmail.com"
-        else:
-            address = f"{slug}@{random.choice(_DOMAINS[language])}"
+        domain = random.choice(_DOMAINS[language])
+        address = f"zz-demo.{slug}@gmail.com" if len(found) % 20 == 7 else f"{slug}@{domain}"
         key = address_key(address)
         if key in taken:
             continue

@@ -85,9 +85,7 @@ def _outlook(words: str, earlier: Letter, language: Language) -> tuple[str, str]
 
 
 def _quoted(text: str) -> str:
-    return "\n".join(
-        f">{line}" if line.startswith(">") else f"> {line}" for line in text.rstrip().split("\n")
-    )
+    return "\n".join(f">{line}" if line.startswith(">") else f"> {line}" for line in text.rstrip().split("\n"))
 
 
 def _date(at: datetime, language: Language) -> str:

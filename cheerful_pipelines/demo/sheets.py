@@ -72,9 +72,7 @@ def edits(
     last = len(sheet.tabs[tab])
     for offset, (person, at) in enumerate(added, 1):
         row = _cells(random, header, _Entry("active", person, person.address), last + offset)
-        found.append(
-            SheetEdit(at, campaign.spreadsheet_id, tab, None, "", rows=(tuple(str(cell) for cell in row),))
-        )
+        found.append(SheetEdit(at, campaign.spreadsheet_id, tab, None, "", rows=(tuple(str(cell) for cell in row),)))
         after.append(RowFact(campaign.slug, last + offset, "active", person.key, since=at))
     person, at = mended
     letter = "ABCDEF"[next(n for n, name in enumerate(header) if name in _EMAIL_HEADERS)]

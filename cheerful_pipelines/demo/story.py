@@ -156,9 +156,7 @@ class Story:
         self.letters.append(letter)
         raw = to_bytes(letter)
         self._deliver(sender, raw, ("SENT",), letter.message_id)
-        copies = [
-            account for account in self.campaign.senders if any(box[1] == account.address for box in cc)
-        ]
+        copies = [account for account in self.campaign.senders if any(box[1] == account.address for box in cc)]
         for account in copies:
             self._deliver(account, raw, ("INBOX", "UNREAD"), letter.message_id, later=3)
         aliases = (sender.alias, *(account.alias for account in copies))

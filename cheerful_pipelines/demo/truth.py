@@ -16,6 +16,7 @@ Definitions, per campaign and as of a moment (exclusive):
     positive       replied, ever wrote interested or details_provided, or negotiating where the campaign pays
     positive_now   replied, and the newest human letter is one of those: what judging newest states sees
 
+Message-IDs are given as the database keeps them: without their angle brackets.
 Mails between our own accounts (a colleague in Cc) are never replies.
 """
 
@@ -107,7 +108,7 @@ class DemoTruth:
 
     def message_labels(self) -> dict[str, Label]:
         """What each inbound letter means, by its Message-ID."""
-        return {fact.message_id: fact.label for fact in self._facts if fact.label is not None}
+        return {_bare(fact.message_id): fact.label for fact in self._facts if fact.label is not None}
 
     def threads(self) -> list[ThreadTruth]:
         """Every conversation of a campaign, once for each mailbox that holds a part of it."""
@@ -144,9 +145,7 @@ def _recipient(campaign: DemoCampaign, key: str, facts: list[MailFact]) -> Recip
         first_sent=first,
         sends=len(sent),
         is_hard_bounced=bool(hard),
-        is_soft_bounced=bool(soft)
-        and not hard
-        and not any(fact.at > soft[-1].at for fact in [*sent, *human]),
+        is_soft_bounced=bool(soft) and not hard and not any(fact.at > soft[-1].at for fact in [*sent, *human]),
         is_delivered=is_delivered,
         first_reply=human[0].at if human and is_delivered else None,
         is_auto_only=bool(automatic) and not human,
@@ -173,8 +172,12 @@ def _thread(account: str, facts: list[MailFact]) -> ThreadTruth:
         account=account,
         campaign=facts[0].campaign,
         recipient=facts[0].recipient,
-        message_ids=tuple(fact.message_id for fact in facts),
-        newest_inbound_id=inbound[-1].message_id if inbound else None,
-        newest_human_id=human[-1].message_id if human else None,
+        message_ids=tuple(_bare(fact.message_id) for fact in facts),
+        newest_inbound_id=_bare(inbound[-1].message_id) if inbound else None,
+        newest_human_id=_bare(human[-1].message_id) if human else None,
         label=judged.label if judged else None,
     )
+
+
+def _bare(message_id: str) -> str:
+    return message_id.strip("<>")

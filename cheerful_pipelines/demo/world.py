@@ -70,9 +70,7 @@ def generate_world(seed: int, today: date) -> DemoWorld:
     """A world in which nothing has a date on or after `today`."""
     begins = first_day(today)
     ends = begins + timedelta(days=TOTAL_DAYS)
-    made = [
-        _campaign_world(seed, number, campaign, begins) for number, campaign in enumerate(campaigns_of(today))
-    ]
+    made = [_campaign_world(seed, number, campaign, begins) for number, campaign in enumerate(campaigns_of(today))]
     stories = [story for parts in made for story in parts.stories]
     deliveries = [item for story in stories for item in story.deliveries]
     deliveries += _bystanders(seed, begins, [parts.persons for parts in made])
@@ -144,17 +142,13 @@ def _persons(seed: int, number: int, count: int) -> list[Person]:
     found = people(Random(f"{seed}/people/{number}"), count, taken=taken)
     if number == 1:
         shared = [
-            person
-            for person in _persons(seed, 0, _PLANS[0][7] + 3)[:20]
-            if person.key not in {p.key for p in found}
+            person for person in _persons(seed, 0, _PLANS[0][7] + 3)[:20] if person.key not in {p.key for p in found}
         ]
         found[3], found[11] = shared[4], shared[9]
     return found
 
 
-def _story(
-    seed: int, campaign: DemoCampaign, person: Person, fate: Fate, position: int, day: datetime
-) -> Story:
+def _story(seed: int, campaign: DemoCampaign, person: Person, fate: Fate, position: int, day: datetime) -> Story:
     random = Random(f"{seed}/{campaign.slug}/{person.key}")
     sender = campaign.senders[position % len(campaign.senders)]
     story = Story(random, campaign, person, sender, begins=working_hour(random, day))
@@ -165,9 +159,7 @@ def _story(
 def _bystanders(seed: int, begins: datetime, persons: Sequence[Sequence[Person]]) -> list[DemoDelivery]:
     found: list[DemoDelivery] = []
     for position, account in enumerate(ACCOUNTS):
-        others = [
-            other for other in ACCOUNTS if other.client_slug == account.client_slug and other != account
-        ]
+        others = [other for other in ACCOUNTS if other.client_slug == account.client_slug and other != account]
         drafts = [persons[position // 2][-4 - position]]
         random = Random(f"{seed}/bystanders/{account.alias}")
         found += bystander_mail(random, account, others, begins=begins, days=TOTAL_DAYS, drafts_to=drafts)

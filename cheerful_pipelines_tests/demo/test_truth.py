@@ -14,9 +14,7 @@ FEW = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthC
 
 
 @FEW
-@given(
-    seed=st.integers(0, 10_000), today=st.dates(date(2025, 1, 1), date(2028, 12, 31)), days=st.integers(0, 53)
-)
+@given(seed=st.integers(0, 10_000), today=st.dates(date(2025, 1, 1), date(2028, 12, 31)), days=st.integers(0, 53))
 def test_parts_never_exceed_the_whole(seed: int, today: date, days: int):
     made = generate_world(seed, today)
     truth = DemoTruth(made, made.loaded_until + timedelta(days=days - 42))
@@ -24,9 +22,7 @@ def test_parts_never_exceed_the_whole(seed: int, today: date, days: int):
         counts = truth.counts(campaign.slug)
         people = truth.recipients(campaign.slug).values()
         assert counts["positive_now"] <= counts["positive"] <= counts["replied"] <= counts["delivered"]
-        assert (
-            counts["delivered"] <= counts["contacted"] <= counts["messages_sent"] <= 5 * counts["contacted"]
-        )
+        assert counts["delivered"] <= counts["contacted"] <= counts["messages_sent"] <= 5 * counts["contacted"]
         only_hard = sum(person.is_hard_bounced and not person.is_delivered for person in people)
         assert counts["contacted"] == counts["delivered"] + only_hard
         assert counts["soft_bounced"] + counts["replied"] + counts["auto_replied"] <= counts["delivered"]
@@ -57,9 +53,7 @@ def test_a_mail_that_came_late_is_no_bounce_and_one_that_never_came_is():
     made = world()
     truth = DemoTruth(made, made.loaded_until)
     people = truth.recipients("lip-balm")
-    delayed = [
-        fact.recipient for fact in made.facts if fact.kind == "delayed" and fact.campaign == "lip-balm"
-    ]
+    delayed = [fact.recipient for fact in made.facts if fact.kind == "delayed" and fact.campaign == "lip-balm"]
 
     assert {people[key].is_soft_bounced for key in delayed} == {True, False}
     assert all(people[key].is_soft_bounced != bool(people[key].first_reply) for key in delayed)

@@ -125,9 +125,7 @@ def test_some_replies_quote_our_footer_that_speaks_of_unsubscribing_though_they_
     made = world()
     raw = {item.message_id: _decoded(item).decode() for item in made.deliveries}
 
-    trapped = [
-        f for f in made.facts if f.label == "interested" and "no longer wish to hear" in raw[f.message_id]
-    ]
+    trapped = [f for f in made.facts if f.label == "interested" and "no longer wish to hear" in raw[f.message_id]]
 
     assert trapped
 
@@ -153,9 +151,7 @@ def test_private_mail_newsletters_spam_and_drafts_belong_to_no_campaign():
     assert any("DRAFT" in item.label_ids for item in rest)
     assert any(b"List-Unsubscribe" in item.raw for item in rest)
     assert any("SENT" in item.label_ids for item in rest)
-    assert not any(
-        {"SPAM", "DRAFT"} & set(i.label_ids) for i in made.deliveries if i.message_id in of_campaigns
-    )
+    assert not any({"SPAM", "DRAFT"} & set(i.label_ids) for i in made.deliveries if i.message_id in of_campaigns)
 
 
 def test_delivery_reports_name_the_mail_that_they_are_about():
@@ -178,9 +174,7 @@ def test_the_sheets_have_the_mess_that_sheets_have():
     made = world()
     cells = [str(cell) for sheet in made.sheets for tab in sheet.tabs.values() for row in tab for cell in row]
     tabs = [sheet.tabs["Creators"] for sheet in made.sheets]
-    heads = {
-        tuple(row) for tab in tabs for row in tab[:3] if any("mail" in str(cell).lower() for cell in row)
-    }
+    heads = {tuple(row) for tab in tabs for row in tab[:3] if any("mail" in str(cell).lower() for cell in row)}
 
     assert {"E-Mail", "Contact e-mail", "Email address"} <= {cell for head in heads for cell in head}
     assert "#N/A" in cells
@@ -201,9 +195,7 @@ def test_row_numbers_of_the_truth_are_those_of_the_sheet():
         for fact in made.rows:
             if fact.campaign == campaign.slug and fact.since is None and fact.kind in {"active", "duplicate"}:
                 cells = [str(cell) for cell in rows[fact.sheet_row - 1]]
-                address = next(
-                    re.sub(r".*<|>", "", cell).strip() for cell in cells if "@" in cell and cell[0] != "@"
-                )
+                address = next(re.sub(r".*<|>", "", cell).strip() for cell in cells if "@" in cell and cell[0] != "@")
                 assert address_key(address) == fact.recipient
 
 
