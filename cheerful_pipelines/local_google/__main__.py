@@ -1,0 +1,37 @@
+"""`python -m cheerful_pipelines.local_google --port 4510 --state FILE`: run the server until SIGTERM or SIGINT."""
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+
+from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.local_google.server import LOOPBACK, bind, build_server
+from cheerful_pipelines.logs import configure_logging
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code 0 after a signal, 1 with a sentence where the port cannot be had."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cheerful_pipelines.local_google",
+        description="A Gmail, Sheets and Drive on this machine. It is no lock: whoever reaches it may do anything.",
+    )
+    parser.add_argument("--port", type=int, default=4510)
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on (default: this machine only)")
+    parser.add_argument("--state", type=Path, required=True, help="SQLite file that holds mail and sheets")
+    chosen = parser.parse_args(arguments)
+    configure_logging()
+    try:
+        listening = bind(chosen.host, chosen.port)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stderr.write(f"Local Google on http://{chosen.host}:{listening.getsockname()[1]}, state in {chosen.state}\n")
+    server = build_server(chosen.state)
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly stop
+        server.run(sockets=[listening])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,201 @@
+"""One request from start to end: fault, route, token, handler, `fields`, count. The HTTP server is in `server`.
+
+`LocalGoogle.answer` takes a `Call` and gives an `Answer`, so a part of a batch takes the same road.
+"""
+
+import asyncio
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.types import Message, Receive, Scope, Send
+
+from cheerful_pipelines.local_google.admin_api import AdminApi
+from cheerful_pipelines.local_google.batch import answer_batch
+from cheerful_pipelines.local_google.calls import (
+    INVALID_CREDENTIALS,
+    Answer,
+    Api,
+    Call,
+    GoogleError,
+    Router,
+    error_answer,
+    parse_query,
+)
+from cheerful_pipelines.local_google.counters import Counters
+from cheerful_pipelines.local_google.drive_api import DriveApi
+from cheerful_pipelines.local_google.faults import (
+    AFTER_THE_CALL,
+    ConnectionBroken,
+    Faults,
+    disturbed,
+    fault_answer,
+)
+from cheerful_pipelines.local_google.field_mask import apply_mask, parse_mask
+from cheerful_pipelines.local_google.gmail_api import GmailApi
+from cheerful_pipelines.local_google.gmail_writing import GmailWriting
+from cheerful_pipelines.local_google.mailboxes import Mailboxes
+from cheerful_pipelines.local_google.sheets_api import SheetsApi
+from cheerful_pipelines.local_google.spreadsheets import Spreadsheets
+from cheerful_pipelines.local_google.state import State
+from cheerful_pipelines.local_google.token_api import TokenApi
+from cheerful_pipelines.local_google.tokens import Tokens
+from cheerful_pipelines.logs import get_logger
+
+TRANSPORT = "local_google.transport"
+"""Where the server puts the socket's transport in the scope, so that a fault can reset it."""
+_OPEN: tuple[Api, ...] = ("token", "local")
+_log = get_logger(__name__)
+
+
+class LocalGoogle:
+    """The whole server without its socket."""
+
+    def __init__(self, state: State) -> None:
+        self._tokens = Tokens(state)
+        self._faults = Faults()
+        self._counters = Counters()
+        mailboxes, books = Mailboxes(state), Spreadsheets(state)
+        admin = AdminApi(state, mailboxes, books, self._tokens, self._faults, self._counters)
+        self._router = Router(
+            [
+                *GmailApi(state, mailboxes).routes(),
+                *GmailWriting(state, mailboxes).routes(),
+                *SheetsApi(state, books).routes(),
+                *DriveApi(books).routes(),
+                *TokenApi(self._tokens, mailboxes).routes(),
+                *admin.routes(),
+            ]
+        )
+
+    def answer(self, call: Call, query: str = "") -> Answer:
+        """Answer one call. Raises ConnectionBroken where a fault says that no answer gets through."""
+        api = _api_of(call.path)
+        fault = None if api == "local" else self._faults.take(call, query)
+        if fault and fault.kind not in AFTER_THE_CALL:
+            self._counters.call(f"fault.{fault.kind}", 0, "", fault.status)
+            return fault_answer(fault, api)
+        try:
+            answer = self._handled(call, api)
+        except GoogleError as error:
+            answer = error_answer(error, api)
+        except ConnectionBroken:
+            raise
+        except Exception:
+            _log.exception("local_google_failed", path=call.path.split("/users/")[0])
+            answer = error_answer(GoogleError(500, "The local server has a mistake; see its log."), api)
+        return disturbed(fault, answer, dict(call.query)) if fault else answer
+
+    def _handled(self, call: Call, api: Api) -> Answer:
+        if call.method == "POST" and call.path in ("/batch/gmail/v1", "/batch"):
+            return answer_batch(call, lambda part: self.answer(part, _rewritten(part)))
+        if override := call.headers.get("x-http-method-override"):
+            # Google's client sends a GET this way where its address is over 2048 characters.
+            call.method, call.query = override.upper(), parse_query(call.content.decode())
+        route = self._router.find(call)
+        if route is None:
+            raise GoogleError(501, f"The local server does not speak {call.method} {_shape(call.path)}.")
+        status = 200
+        try:
+            if route.api not in _OPEN:
+                call.subject = self._subject(call)
+            answer = route.handler(call)
+            status = answer.status
+        except GoogleError as error:
+            status = error.status
+            raise
+        finally:
+            if route.api != "local":
+                self._counters.call(route.name, route.units, call.mailbox, status)
+        return _masked(answer, call) if route.api not in _OPEN else answer
+
+    def _subject(self, call: Call) -> str:
+        scheme, _, token = call.headers.get("authorization", "").partition(" ")
+        token = token.strip() if scheme.lower() == "bearer" else call.first("access_token")
+        subject = self._tokens.subject_of(token) if token else None
+        if subject is None:
+            raise GoogleError(401, INVALID_CREDENTIALS)
+        return subject
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI door."""
+        body = await _read_body(receive)
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query = scope["query_string"].decode("latin-1")
+        call = Call(scope["method"], scope["raw_path"].decode("latin-1"), parse_query(query), headers, body)
+        if not call.path.startswith("/local/"):
+            self._counters.request()
+        try:
+            answer = self.answer(call, query)
+        except ConnectionBroken as broken:
+            await _break(broken, scope, send)
+            return
+        await _send(answer, send)
+
+
+def _api_of(path: str) -> Api:
+    if path.startswith("/v4/"):
+        return "sheets"
+    if path.startswith("/drive/"):
+        return "drive"
+    if path.startswith("/local"):
+        return "local"
+    return "token" if path == "/token" else "gmail"
+
+
+def _shape(path: str) -> str:
+    """The path without what may be an address."""
+    return "/".join("..." if "@" in part or "%40" in part else part for part in path.split("/"))
+
+
+def _rewritten(call: Call) -> str:
+    return "&".join(f"{name}={value}" for name, values in call.query.items() for value in values)
+
+
+def _masked(answer: Answer, call: Call) -> Answer:
+    fields = call.first("fields")
+    if not fields or not isinstance(answer.body, dict):
+        return answer
+    return Answer(answer.status, apply_mask(answer.body, parse_mask(fields)), answer.headers)
+
+
+async def _read_body(receive: Receive) -> bytes:
+    pieces = []
+    while True:
+        message: Message = await receive()
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+async def _send(answer: Answer, send: Send) -> None:
+    payload = answer.payload()
+    headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+    headers += [(b"content-length", str(len(payload)).encode())]
+    if answer.status != 204:
+        headers += [(b"content-type", answer.content_type.encode())]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": payload})
+
+
+async def _break(broken: ConnectionBroken, scope: Scope, send: Send) -> None:
+    """Half an answer and a closed socket, or no answer and a reset."""
+    transport: Any = scope[TRANSPORT]
+    if broken.sent is not None:
+        headers = [(b"content-type", b"application/json"), (b"content-length", b"5000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": broken.sent, "more_body": True})
+        transport.close()
+    else:
+        # Linger 0 makes close() a reset instead of an orderly goodbye.
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+    await asyncio.sleep(0.01)  # until the server has seen that the connection is gone
+
+
+def build_app(path: Path) -> Starlette:
+    """The ASGI application over one state file."""
+    return Starlette(routes=[Mount("/", app=LocalGoogle(State(path)))])

@@ -1,0 +1,77 @@
+"""POST /token on the wire: the refresh-token grant and the JWT grant of service accounts.
+
+A JWT's signature is not checked: this server knows no keys, and it is no lock. Its expiry and its subject are.
+"""
+
+import base64
+import json
+import time
+from typing import Any
+
+from cheerful_pipelines.local_google.calls import Answer, Call, Route, parse_query
+from cheerful_pipelines.local_google.mailboxes import Mailboxes
+from cheerful_pipelines.local_google.tokens import LIFETIME_SECONDS, SHEETS_SUBJECT, Tokens
+
+CLIENT_ID = "local-google.apps.example"
+CLIENT_SECRET = "local"  # noqa: S105  (no secret: the server is on this machine)
+_JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+
+
+class TokenApi:
+    """The token endpoint."""
+
+    def __init__(self, tokens: Tokens, mailboxes: Mailboxes) -> None:
+        self._tokens = tokens
+        self._mailboxes = mailboxes
+
+    def routes(self) -> list[Route]:
+        """The one route."""
+        return [Route("token", "POST", "/token", "oauth2.token", self.token)]
+
+    def token(self, call: Call) -> Answer:
+        form = {name: values[0] for name, values in parse_query(call.content.decode("utf-8", "replace")).items()}
+        grant = form.get("grant_type", "")
+        if grant == "refresh_token":
+            subject = self._tokens.subject_of_refresh_token(form.get("refresh_token", ""))
+            if subject is None:
+                return _refused("invalid_grant", "Token has been expired or revoked.")
+            return self._granted(subject)
+        if grant == _JWT_GRANT:
+            return self._from_jwt(form.get("assertion", ""))
+        return _refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
+
+    def _from_jwt(self, assertion: str) -> Answer:
+        claims = _claims(assertion)
+        if claims is None or not isinstance(claims.get("exp"), int | float) or claims["exp"] < time.time():
+            return _refused(
+                "invalid_grant",
+                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.",
+            )
+        subject = str(claims.get("sub") or SHEETS_SUBJECT).lower()
+        if claims.get("sub") and subject == str(claims.get("iss", "")).lower():
+            subject = SHEETS_SUBJECT
+        if subject != SHEETS_SUBJECT and not self._mailboxes.exists(subject):
+            return _refused("invalid_grant", "Invalid email or User ID")
+        if self._tokens.subject_of_refresh_token(self._tokens.refresh_token_for(subject)) is None:
+            return _refused("invalid_grant", "Token has been expired or revoked.")
+        return self._granted(subject)
+
+    def _granted(self, subject: str) -> Answer:
+        body = {
+            "access_token": self._tokens.new_access_token(subject), "expires_in": LIFETIME_SECONDS,
+            "token_type": "Bearer",
+        }  # fmt: skip
+        return Answer(body=body)
+
+
+def _refused(error: str, description: str) -> Answer:
+    return Answer(400, {"error": error, "error_description": description})
+
+
+def _claims(assertion: str) -> dict[str, Any] | None:
+    pieces = assertion.split(".")
+    try:
+        found = json.loads(base64.urlsafe_b64decode(pieces[1] + "=" * (-len(pieces[1]) % 4)))
+    except (IndexError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
