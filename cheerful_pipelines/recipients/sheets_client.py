@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
-from cheerful_pipelines.errors import ConfigurationError, NotFoundError, ThrottledError, TransientError
+from cheerful_pipelines.errors import AuthError, ConfigurationError, NotFoundError, ThrottledError, TransientError
 from cheerful_pipelines.recipients.models import Cell, SheetValues, TabProperties
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import transaction_is_open
@@ -157,7 +157,11 @@ class SheetsClient:
             retry=retry_if_exception(lambda error: _is_worth_another_try(error, is_repeatable=is_repeatable)),
             reraise=True,
         )
-        return retrying(lambda: once(self._signed_in()))
+        try:
+            return retrying(lambda: once(self._signed_in()))
+        except AuthError:
+            self._session = None  # the next call reads the credentials anew: a mended login needs no restart
+            raise
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

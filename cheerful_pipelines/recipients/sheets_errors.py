@@ -83,7 +83,10 @@ def _error_part(body: object) -> Mapping[str, Any]:
 def _is_throttled(error: Mapping[str, Any]) -> bool:
     parts = [*(error.get("errors") or []), *(error.get("details") or [])]
     reasons = {part.get("reason") for part in parts if isinstance(part, Mapping)}
-    return error.get("status") == _THROTTLED_STATUS or bool(reasons & _THROTTLED_REASONS)
+    if error.get("status") == _THROTTLED_STATUS or reasons & _THROTTLED_REASONS:
+        return True
+    # Sheets sends no errors[] as Gmail and Drive do: without any reason its quota answers are known by their words.
+    return not reasons and str(error.get("message", "")).startswith("Quota exceeded")
 
 
 def _message(error: Mapping[str, Any]) -> str:
