@@ -57,6 +57,7 @@ def export_tabs(
     refuse_live_sheet_for_local_numbers(settings)
     spreadsheet_id = campaign.metrics_spreadsheet_id or ""
     tabs = sheets.tabs(spreadsheet_id)
+    desired = _by_their_titles(desired, tabs)
     _refuse_recipients_tab(campaign, tabs, desired)
     present = {tab.title: tab for tab in tabs}
     missing = [tab for tab in desired if tab.title not in present]
@@ -64,8 +65,9 @@ def export_tabs(
     plans = {tab.title: plan_writes(grids.get(tab.title, []), tab) for tab in desired}
     requests = 0
     if missing:
-        sheets.batch_update(spreadsheet_id, _add_tabs(missing, plans))
-        requests += 1
+        made = sheets.batch_update(spreadsheet_id, _add_tabs(missing, plans))
+        sheets.batch_update(spreadsheet_id, _format_tabs(missing, made))
+        requests += 2
     grow = _grow_tabs(present, plans)
     if grow:
         sheets.batch_update(spreadsheet_id, grow)
@@ -91,6 +93,7 @@ def read_back(
     `sample`.
     """
     wrong: list[str] = []
+    desired = _by_their_titles(desired, sheets.tabs(campaign.metrics_spreadsheet_id or ""))
     grids = _grids(sheets, campaign.metrics_spreadsheet_id or "", [tab.title for tab in desired])
     for tab in desired:
         shown = shown_rows(grids[tab.title], tab)
@@ -125,6 +128,12 @@ def refuse_live_sheet_for_local_numbers(settings: Settings) -> None:
         )
 
 
+def _by_their_titles(desired: Sequence[DesiredTab], tabs: Sequence[TabProperties]) -> list[DesiredTab]:
+    """The tabs under the titles that they have: to Google, `summary` and `Summary` are one name."""
+    titles = {tab.title.casefold(): tab.title for tab in tabs}
+    return [tab.model_copy(update={"title": titles.get(tab.title.casefold(), tab.title)}) for tab in desired]
+
+
 def _grids(sheets: SheetsClient, spreadsheet_id: str, titles: Sequence[str]) -> dict[str, list[list[Cell]]]:
     """All cells of the named tabs, in one call."""
     found = sheets.read_ranges(spreadsheet_id, [quoted(title) for title in titles], dates_as_numbers=True)
@@ -135,7 +144,7 @@ def _refuse_recipients_tab(campaign: Campaign, tabs: Sequence[TabProperties], de
     if campaign.metrics_spreadsheet_id != campaign.spreadsheet_id:
         return
     recipients_tab = campaign.sheet_tab or (tabs[0].title if tabs else None)
-    if recipients_tab in {tab.title for tab in desired}:
+    if recipients_tab and recipients_tab.strip().casefold() in {tab.title.casefold() for tab in desired}:
         raise SheetContentError(
             f"The recipients of {campaign.slug!r} stand in {recipients_tab!r}, which the numbers need.",
             what_to_do="Rename the recipients' tab, or name another spreadsheet for the numbers.",
@@ -155,6 +164,22 @@ def _add_tabs(missing: Sequence[DesiredTab], plans: dict[str, list[CellWrite]]) 
     return requests
 
 
+def _format_tabs(missing: Sequence[DesiredTab], made: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Dates and shares of tabs that were just made become readable. Later the formats are the client's."""
+    requests: list[dict[str, Any]] = []
+    for tab, reply in zip(missing, made, strict=True):
+        sheet_id = reply["addSheet"]["properties"]["sheetId"]
+        for header, pattern in tab.formats.items():
+            column = tab.headers.index(header)
+            place = {"startRowIndex": 1, "startColumnIndex": column, "endColumnIndex": column + 1}
+            kind = "PERCENT" if "%" in pattern else "DATE_TIME" if "hh" in pattern else "DATE"
+            cell = {"userEnteredFormat": {"numberFormat": {"type": kind, "pattern": pattern}}}
+            fields = "userEnteredFormat.numberFormat"
+            what = {"range": {"sheetId": sheet_id, **place}, "cell": cell, "fields": fields}
+            requests.append({"repeatCell": what})
+    return requests
+
+
 def _grow_tabs(present: dict[str, TabProperties], plans: dict[str, list[CellWrite]]) -> list[dict[str, Any]]:
     """Absolute sizes, not additions: a lost answer and a second request do no harm."""
     requests: list[dict[str, Any]] = []
@@ -168,7 +193,7 @@ def _grow_tabs(present: dict[str, TabProperties], plans: dict[str, list[CellWrit
             "columnCount": max(tab.columns, columns),
         }
         properties = {"sheetId": tab.sheet_id, "gridProperties": grid}
-        fields = "gridProperties(rowCount,columnCount)"
+        fields = "gridProperties.rowCount,gridProperties.columnCount"
         requests.append({"updateSheetProperties": {"properties": properties, "fields": fields}})
     return requests
 

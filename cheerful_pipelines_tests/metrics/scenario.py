@@ -22,6 +22,8 @@ from cheerful_pipelines.storage import tables
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_campaign, an_account
 
+_NUMBERS = count(1)  # shared, since two scenarios may put mail into one mailbox
+
 
 def at(day: float) -> datetime:
     """A moment so many days after the first of October 2026, 9:00 UTC."""
@@ -206,7 +208,7 @@ class Scenario:
         **changes: Any,
     ) -> None:
         self.database = database
-        self.numbers = count(1)
+        self.numbers = _NUMBERS
         self.accounts = {
             alias: an_account(database, alias=alias, address=f"{alias}@brand.example") for alias in senders
         }

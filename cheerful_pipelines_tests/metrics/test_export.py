@@ -1,0 +1,102 @@
+"""The export over real HTTP: grids that grow, dates that stay numbers, lost answers, few calls."""
+
+from typing import Any
+
+import pytest
+
+from cheerful_pipelines.campaigns.models import Campaign
+from cheerful_pipelines.errors import CheerfulError, NotFoundError
+from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.metrics.export import ExportResult, export_tabs, read_back
+from cheerful_pipelines.metrics.sheet import DesiredTab
+from cheerful_pipelines.recipients.sheets_client import SheetsClient
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines_tests.builders import a_campaign, an_account
+
+
+class Exporter:
+    """Exports Threads tabs of a campaign's sheet."""
+
+    def __init__(self, settings: Settings, campaign: Campaign) -> None:
+        self.settings, self.campaign = settings, campaign
+        self.sheets = SheetsClient.from_settings(settings, first_wait_seconds=0.01)
+
+    def __call__(self, tab: DesiredTab) -> ExportResult:
+        return export_tabs(self.sheets, self.settings, self.campaign, [tab])
+
+
+@pytest.fixture
+def export(google: LocalGoogleAdmin, google_settings: Settings, database: Database) -> Exporter:
+    google.put_sheet("out", title="Numbers", tabs={"Notes": [["ours"]]})
+    an_account(database)
+    return Exporter(google_settings, a_campaign(database, metrics_spreadsheet_id="out"))
+
+
+def _threads(count: int, **changes: Any) -> DesiredTab:
+    return DesiredTab(
+        title="Threads",
+        headers=("Key", "Creator", "Last message"),
+        rows=tuple((f"mia/{number:04x}", f"Creator {number}", 46296.5 + number) for number in range(count)),
+        key_pattern=r"\w+/\w+",
+        formats={"Last message": "yyyy-mm-dd hh:mm"},
+        **changes,
+    )
+
+
+def test_dates_are_shown_as_dates_and_stay_equal_numbers(export: Exporter, google: LocalGoogleAdmin) -> None:
+    export(_threads(2))
+
+    assert google.sheet_values("out", "Threads", render="FORMATTED_VALUE")[1][2] == "2026-10-01 12:00"
+    assert export(_threads(2)).cells_written == 0
+
+
+def test_a_grid_that_is_too_small_grows(export: Exporter, google: LocalGoogleAdmin) -> None:
+    export(_threads(10))
+    result = export(_threads(500))
+
+    assert result.cells_written == 490 * 3
+    assert len(google.sheet_values("out", "Threads")) == 501
+
+
+def test_five_thousand_threads_take_few_calls_and_none_to_write_again(
+    export: Exporter, google: LocalGoogleAdmin
+) -> None:
+    tab = _threads(5_000)
+
+    assert export(tab).write_requests <= 4
+    assert export(tab).write_requests == 0
+    assert read_back(export.sheets, export.campaign, [tab]) == []
+
+
+def test_a_cell_that_somebody_overwrote_is_found_and_mended(export: Exporter, google: LocalGoogleAdmin) -> None:
+    tab = _threads(3)
+    export(tab)
+    google.edit_cell("out", "Threads", "B2", "scribble")
+
+    assert read_back(export.sheets, export.campaign, [tab]) == ["Threads mia/0000"]
+    assert export(tab).cells_written == 1
+    assert read_back(export.sheets, export.campaign, [tab]) == []
+
+
+def test_a_tab_whose_name_differs_in_case_is_the_same_tab(export: Exporter, google: LocalGoogleAdmin) -> None:
+    google.put_sheet("out", title="Numbers", tabs={"threads": []})
+
+    assert export(_threads(1)).tabs_made == ()
+    assert google.tabs("out") == ["threads"]
+
+
+def test_a_tab_of_the_clients_with_our_name_is_refused_and_left(export: Exporter, google: LocalGoogleAdmin) -> None:
+    google.put_sheet("out", title="Numbers", tabs={"Threads": [["Yarn", "Colour"], ["wool", "red"]]})
+
+    with pytest.raises(CheerfulError, match="Rename that tab"):
+        export(_threads(1))
+
+    assert google.sheet_values("out", "Threads") == [["Yarn", "Colour"], ["wool", "red"]]
+
+
+def test_a_sheet_that_is_not_there_is_said_in_words(export: Exporter, google: LocalGoogleAdmin) -> None:
+    export.campaign = export.campaign.model_copy(update={"metrics_spreadsheet_id": "gone"})
+
+    with pytest.raises(NotFoundError):
+        export(_threads(1))
