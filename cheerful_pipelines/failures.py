@@ -48,8 +48,8 @@ def dagster_failures() -> Iterator[None]:
         raise dg.Failure(str(error), metadata=_metadata(error, kind), allow_retries=False) from error
 
 
-def _metadata(error: CheerfulError, kind: str) -> dict[str, dg.MetadataValue[object]]:
+def _metadata(error: CheerfulError, kind: str) -> dict[str, str]:
     return {
-        "failure_class": dg.MetadataValue.text(kind),
-        "what_to_do": dg.MetadataValue.text(error.what_to_do or "See the message."),
+        "failure_class": kind,
+        "what_to_do": error.what_to_do or "See the message.",
     }

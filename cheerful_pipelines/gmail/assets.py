@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
@@ -28,7 +29,7 @@ logger = get_logger(__name__)
 class SyncConfig(dg.Config):
     """Which mailboxes of the requested range have news. Empty: all of it."""
 
-    accounts: list[str] = []
+    accounts: list[str] = Field(default_factory=list)
 
 
 @dg.asset(
@@ -151,10 +152,12 @@ def _each(
             yield dg.MaterializeResult(metadata=metadata)
         else:
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
-    with dagster_failures():
-        permanent = [error for error in errors if isinstance(error, AuthError | PermanentError)]
-        for error in [found for found in errors if found not in permanent] + permanent:
-            raise error  # something worth a retry first: the retry asks every account again
+    if errors:
+        # Something worth a retry goes first: the retry asks every account again.
+        lasting = AuthError | PermanentError
+        worst = next((found for found in errors if not isinstance(found, lasting)), errors[0])
+        with dagster_failures():
+            raise worst
 
 
 def _settle(campaigns: CampaignStore, account: GmailAccount, error: CheerfulError) -> bool:

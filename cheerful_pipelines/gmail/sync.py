@@ -135,7 +135,7 @@ def _read_window(
 ) -> SyncReport:
     """List and fetch everything since `start`. The history id is taken before the listing: no gap behind it."""
     profile = client.profile()
-    _require_same_mailbox(account, profile)
+    require_same_mailbox(account, profile)
     listed = [one for page in client.list_ids(after=start) for one in page]
     # Known ones are fetched again too: without history, their labels may have changed unseen.
     counts = _fetch_all(account, client, store, listed, run_id=run_id)
@@ -145,7 +145,8 @@ def _read_window(
     return counts.model_copy(update={"deleted": deleted, "mark_after": profile.history_id})
 
 
-def _require_same_mailbox(account: GmailAccount, profile: Profile) -> None:
+def require_same_mailbox(account: GmailAccount, profile: Profile) -> None:
+    """Raise PermanentError where the credentials open another mailbox than the one registered."""
     if address_key(profile.address) not in account.identity_keys:
         raise PermanentError(
             f"The credentials of account {account.alias!r} open another mailbox than the one registered.",

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
+import psycopg2
+from psycopg2 import sql
 
 CHEERFUL_DATABASE = "cheerful"
 DAGSTER_DATABASE = "dagster"
@@ -23,18 +24,15 @@ class EmbeddedPostgres:
 
     def url(self, database: str) -> str:
         """SQLAlchemy URL of a database on this server; the database is made if it is absent."""
-        admin = sa.create_engine(
-            self._url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool
-        )
-        with admin.connect() as connection:
-            found = connection.execute(
-                sa.text("select 1 from pg_database where datname = :name"), {"name": database}
-            ).scalar()
-            if found is None:
-                connection.execute(sa.text(f'create database "{database}"'))
-        return self._url(database)
-
-    def _url(self, database: str) -> str:
+        connection = psycopg2.connect(str(self._server.get_uri(database="postgres")))
+        try:
+            connection.autocommit = True  # "create database" refuses to run in a transaction
+            with connection.cursor() as cursor:
+                cursor.execute("select 1 from pg_database where datname = %s", (database,))
+                if cursor.fetchone() is None:
+                    cursor.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+        finally:
+            connection.close()
         url = str(self._server.get_uri(database=database))
         return url.replace("postgresql://", "postgresql+psycopg2://", 1)
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
@@ -30,6 +32,13 @@ def migrate(database: Database) -> None:
         connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('cheerful migrate'))"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+
+
+def is_current(database: Database) -> bool:
+    """Whether the database stands at the newest migration. Raises TransientError where it cannot be reached."""
+    with database.transaction() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    return found == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
 if __name__ == "__main__":

@@ -127,7 +127,9 @@ campaign_mark = sa.Table(
     sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), primary_key=True),
     sa.Column("processed_ingest_seq", sa.BigInteger, nullable=False, server_default="0"),
     _when("processed_at"),
-    sa.Column("recipients_revision", sa.BigInteger, nullable=False, server_default="0"),  # grows by each import that changes
+    sa.Column(
+        "recipients_revision", sa.BigInteger, nullable=False, server_default="0"
+    ),  # grows by each import that changes
     sa.Column("processed_recipients_revision", sa.BigInteger, nullable=False, server_default="-1"),
     sa.Column("sheet_content_hash", sa.Text),
     sa.Column("sheet_drive_version", sa.Text),
@@ -299,12 +301,18 @@ message_reading = sa.Table(
     _when("returns_at"),  # out of office until
     _created(),
     _one_of("direction", "ours", "theirs"),
-    _one_of("kind", "human", "bounce", "delayed", "out_of_office", "auto_reply", "complaint", "list", "delivered", "calendar"),
+    _one_of(
+        "kind",
+        *("human", "bounce", "delayed", "out_of_office", "auto_reply"),
+        *("complaint", "list", "delivered", "calendar"),
+    ),
 )
 
 sa.Index("ix_message_reading_bounced_message_id", message_reading.c.bounced_message_id)
 sa.Index(
-    "ix_message_reading_bounces", message_reading.c.gmail_account_id, postgresql_where=message_reading.c.kind == "bounce"
+    "ix_message_reading_bounces",
+    message_reading.c.gmail_account_id,
+    postgresql_where=message_reading.c.kind == "bounce",
 )
 
 gmail_thread_state = sa.Table(

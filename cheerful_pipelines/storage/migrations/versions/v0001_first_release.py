@@ -36,17 +36,13 @@ def upgrade() -> None:
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("spreadsheet_id", sa.Text(), nullable=False),
         sa.Column("sheet_tab", sa.Text(), nullable=True),
-        sa.Column(
-            "column_mapping", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
-        ),
+        sa.Column("column_mapping", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
         sa.Column("metrics_spreadsheet_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.CheckConstraint(
             "campaign_type in ('GIFTING', 'PAID_PROMOTION')", name=op.f("ck_campaign_campaign_type_known")
         ),
-        sa.CheckConstraint(
-            "status in ('DRAFT', 'ACTIVE', 'COMPLETED')", name=op.f("ck_campaign_status_known")
-        ),
+        sa.CheckConstraint("status in ('DRAFT', 'ACTIVE', 'COMPLETED')", name=op.f("ck_campaign_status_known")),
         sa.ForeignKeyConstraint(["user_id"], ["auth.users.id"], name=op.f("fk_campaign_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign")),
         sa.UniqueConstraint("slug", name=op.f("uq_campaign_slug")),
@@ -156,12 +152,8 @@ def upgrade() -> None:
             "grain in ('campaign', 'day', 'sender', 'step', 'cohort')",
             name=op.f("ck_campaign_metric_grain_known"),
         ),
-        sa.ForeignKeyConstraint(
-            ["campaign_id"], ["campaign.id"], name=op.f("fk_campaign_metric_campaign_id")
-        ),
-        sa.PrimaryKeyConstraint(
-            "campaign_id", "grain", "grain_key", "metric", name=op.f("pk_campaign_metric")
-        ),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("fk_campaign_metric_campaign_id")),
+        sa.PrimaryKeyConstraint("campaign_id", "grain", "grain_key", "metric", name=op.f("pk_campaign_metric")),
     )
     op.create_table(
         "campaign_recipient",
@@ -171,22 +163,16 @@ def upgrade() -> None:
         sa.Column("email_key", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=True),
         sa.Column("handle", sa.Text(), nullable=True),
-        sa.Column(
-            "custom_fields", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False
-        ),
+        sa.Column("custom_fields", postgresql.JSONB(astext_type=sa.Text()), server_default="{}", nullable=False),
         sa.Column("content_hash", sa.Text(), nullable=False),
         sa.Column("sheet_row", sa.Integer(), nullable=False),
         sa.Column("removed_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("run_id", sa.Text(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["campaign_id"], ["campaign.id"], name=op.f("fk_campaign_recipient_campaign_id")
-        ),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("fk_campaign_recipient_campaign_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaign_recipient")),
-        sa.UniqueConstraint(
-            "campaign_id", "email_key", name=op.f("uq_campaign_recipient_campaign_id_email_key")
-        ),
+        sa.UniqueConstraint("campaign_id", "email_key", name=op.f("uq_campaign_recipient_campaign_id_email_key")),
     )
     op.create_index("ix_campaign_recipient_email_key", "campaign_recipient", ["email_key"], unique=False)
     op.create_table(
@@ -194,17 +180,13 @@ def upgrade() -> None:
         sa.Column("campaign_id", sa.Uuid(), nullable=False),
         sa.Column("gmail_account_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["campaign_id"], ["campaign.id"], name=op.f("fk_campaign_sender_campaign_id")
-        ),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("fk_campaign_sender_campaign_id")),
         sa.ForeignKeyConstraint(
             ["gmail_account_id"], ["gmail_account.id"], name=op.f("fk_campaign_sender_gmail_account_id")
         ),
         sa.PrimaryKeyConstraint("campaign_id", "gmail_account_id", name=op.f("pk_campaign_sender")),
     )
-    op.create_index(
-        op.f("ix_campaign_sender_gmail_account_id"), "campaign_sender", ["gmail_account_id"], unique=False
-    )
+    op.create_index(op.f("ix_campaign_sender_gmail_account_id"), "campaign_sender", ["gmail_account_id"], unique=False)
     op.create_table(
         "dead_letter",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -292,9 +274,7 @@ def upgrade() -> None:
             name=op.f("uq_gmail_message_gmail_account_id_gmail_message_id"),
         ),
     )
-    op.create_index(
-        "ix_gmail_message_date", "gmail_message", ["gmail_account_id", "internal_date"], unique=False
-    )
+    op.create_index("ix_gmail_message_date", "gmail_message", ["gmail_account_id", "internal_date"], unique=False)
     op.create_index(op.f("ix_gmail_message_from_key"), "gmail_message", ["from_key"], unique=False)
     op.create_index(
         "ix_gmail_message_in_reply_to", "gmail_message", ["in_reply_to"], unique=False, postgresql_using="gin"
@@ -308,12 +288,8 @@ def upgrade() -> None:
         unique=False,
         postgresql_using="gin",
     )
-    op.create_index(
-        "ix_gmail_message_thread", "gmail_message", ["gmail_account_id", "gmail_thread_id"], unique=False
-    )
-    op.create_index(
-        "ix_gmail_message_to_keys", "gmail_message", ["to_keys"], unique=False, postgresql_using="gin"
-    )
+    op.create_index("ix_gmail_message_thread", "gmail_message", ["gmail_account_id", "gmail_thread_id"], unique=False)
+    op.create_index("ix_gmail_message_to_keys", "gmail_message", ["to_keys"], unique=False, postgresql_using="gin")
     op.create_table(
         "gmail_message_event",
         sa.Column("ingest_seq", sa.BigInteger(), nullable=False),
@@ -324,9 +300,7 @@ def upgrade() -> None:
         sa.Column("label_ids", postgresql.ARRAY(sa.Text()), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("run_id", sa.Text(), nullable=True),
-        sa.CheckConstraint(
-            "kind in ('added', 'labels', 'deleted')", name=op.f("ck_gmail_message_event_kind_known")
-        ),
+        sa.CheckConstraint("kind in ('added', 'labels', 'deleted')", name=op.f("ck_gmail_message_event_kind_known")),
         sa.ForeignKeyConstraint(
             ["gmail_account_id"], ["gmail_account.id"], name=op.f("fk_gmail_message_event_gmail_account_id")
         ),
@@ -390,9 +364,7 @@ def upgrade() -> None:
         sa.Column("bounced_message_id", sa.Text(), nullable=True),
         sa.Column("returns_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.CheckConstraint(
-            "direction in ('ours', 'theirs')", name=op.f("ck_message_reading_direction_known")
-        ),
+        sa.CheckConstraint("direction in ('ours', 'theirs')", name=op.f("ck_message_reading_direction_known")),
         sa.CheckConstraint(
             "kind in ('human', 'bounce', 'delayed', 'out_of_office', 'auto_reply', 'complaint', 'list', 'delivered', 'calendar')",
             name=op.f("ck_message_reading_kind_known"),
@@ -402,9 +374,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("gmail_account_id", "gmail_message_id", name=op.f("pk_message_reading")),
     )
-    op.create_index(
-        "ix_message_reading_bounced_message_id", "message_reading", ["bounced_message_id"], unique=False
-    )
+    op.create_index("ix_message_reading_bounced_message_id", "message_reading", ["bounced_message_id"], unique=False)
     op.create_index(
         "ix_message_reading_bounces",
         "message_reading",
@@ -425,9 +395,7 @@ def upgrade() -> None:
             "kind in ('rejected', 'duplicate', 'no_address', 'extra_address')",
             name=op.f("ck_recipient_problem_kind_known"),
         ),
-        sa.ForeignKeyConstraint(
-            ["campaign_id"], ["campaign.id"], name=op.f("fk_recipient_problem_campaign_id")
-        ),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("fk_recipient_problem_campaign_id")),
         sa.PrimaryKeyConstraint("campaign_id", "sheet_row", "kind", name=op.f("pk_recipient_problem")),
     )
     op.create_table(
@@ -464,9 +432,7 @@ def upgrade() -> None:
         sa.Column("conversation_key", sa.Text(), nullable=False),
         sa.Column("run_id", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["campaign_id"], ["campaign.id"], name=op.f("fk_thread_attribution_campaign_id")
-        ),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("fk_thread_attribution_campaign_id")),
         sa.ForeignKeyConstraint(
             ["gmail_account_id"], ["gmail_account.id"], name=op.f("fk_thread_attribution_gmail_account_id")
         ),
@@ -527,9 +493,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_thread_verdict_cache_key"), "thread_verdict", ["cache_key"], unique=False)
-    op.create_index(
-        "ix_thread_verdict_thread", "thread_verdict", ["gmail_account_id", "gmail_thread_id"], unique=False
-    )
+    op.create_index("ix_thread_verdict_thread", "thread_verdict", ["gmail_account_id", "gmail_thread_id"], unique=False)
 
 
 def downgrade() -> None:

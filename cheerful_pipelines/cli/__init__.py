@@ -1,0 +1,29 @@
+"""The command-line tool `cheerful`: one file a noun. Prints for people; decides nothing that belongs in a domain."""
+
+import sys
+
+import typer
+
+from cheerful_pipelines.cli import accounts, campaigns, doctor, local, status
+from cheerful_pipelines.errors import CheerfulError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Outreach campaigns from the command line: register, look, deliver, check.",
+)
+app.add_typer(campaigns.app, name="campaigns", help="Campaigns: list, show, add.")
+app.add_typer(accounts.app, name="accounts", help="Sender mailboxes: list, show, add.")
+app.add_typer(local.app, name="local", help="The local Google server: load mail and sheets, deliver, edit, revoke.")
+app.command("status", help="How far every account and campaign is.")(status.status)
+app.command("doctor", help="Check settings, keys, database, blobs and Google; say what to do.")(doctor.doctor)
+
+
+def main() -> None:
+    """Entry of the script: our own errors become one sentence, not a traceback."""
+    try:
+        app()
+    except CheerfulError as error:
+        print(f"cheerful: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,5 @@
+"""`python -m cheerful_pipelines.cli` is `cheerful`."""
+
+from cheerful_pipelines.cli import main
+
+main()

@@ -1,0 +1,28 @@
+"""What the commands talk to, made when a command needs it. Nothing else in cli opens a connection."""
+
+from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.storage.engine import Database
+
+
+def database() -> Database:
+    """Our Postgres. Raises ConfigurationError where CHEERFUL_DATABASE_URL is not set."""
+    return Database(load_settings().require_database_url())
+
+
+def campaign_store() -> CampaignStore:
+    """The registry."""
+    return CampaignStore(database())
+
+
+def local_google() -> LocalGoogleAdmin:
+    """The local Google server's admin surface. Raises ConfigurationError in live mode."""
+    settings = load_settings()
+    if settings.mode != "local":
+        raise ConfigurationError(
+            "`cheerful local` speaks to the local Google server, and CHEERFUL_MODE is live.",
+            what_to_do="Use a shell of a local installation.",
+        )
+    return LocalGoogleAdmin(settings.local_google_url)

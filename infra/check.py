@@ -1,0 +1,44 @@
+"""Everything that must hold before a change lands, in the order from cheap to dear. Stops at the first that fails."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+PYTHON_FOLDERS = ("cheerful_pipelines", "cheerful_pipelines_tests", "infra", "benchmarks")
+
+
+def checks(pytest_arguments: list[str]) -> list[tuple[str, list[str]]]:
+    """(what it is, command) of every check."""
+    return [
+        ("lint", [str(BIN / "ruff"), "check", *PYTHON_FOLDERS]),
+        ("format", [str(BIN / "ruff"), "format", "--check", "--quiet", *PYTHON_FOLDERS]),
+        ("types", [str(BIN / "mypy")]),
+        ("layers", [str(BIN / "lint-imports")]),
+        ("definitions", [str(BIN / "dagster"), "definitions", "validate", "-w", "workspace.yaml"]),
+        ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", *pytest_arguments]),
+    ]
+
+
+def main() -> int:
+    """Run them; the first exit code that is not 0 is ours."""
+    with tempfile.TemporaryDirectory(prefix="cheerful-check-") as home:
+        # An instance of its own: `definitions validate` must not need the database that dagster.yaml names.
+        environment = {**os.environ, "DAGSTER_HOME": home, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+        for name, command in checks(sys.argv[1:]):
+            print(f"--- {name}", flush=True)
+            started = time.monotonic()
+            code = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False).returncode
+            if code != 0:
+                print(f"{name} failed after {time.monotonic() - started:.0f} s", flush=True)
+                return code
+            print(f"{name} passed in {time.monotonic() - started:.0f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,548 @@
+"""Start, watch and stop everything on this machine: Postgres, the local Google server, the demo, Dagster.
+
+Called by dev.sh. Holds a lock on CHEERFUL_HOME while it runs, so that there is one installation a folder, and exactly
+one daemon. Stays small on purpose: whatever imports much (migrations, the demo) runs in a process of its own.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlparse
+
+import psutil
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from cheerful_pipelines.errors import ConfigurationError  # noqa: E402
+from cheerful_pipelines.settings import LOCAL_GOOGLE_DEFAULT_URL, Settings, load_settings  # noqa: E402
+from cheerful_pipelines.storage.embedded_postgres import (  # noqa: E402
+    CHEERFUL_DATABASE,
+    DAGSTER_DATABASE,
+    EmbeddedPostgres,
+)
+
+READY_WITHIN_SECONDS = 150.0
+GRACE_SECONDS = 12.0  # Dagster's code server does not always end on SIGTERM: SIGKILL follows
+LARGEST_LOG_BYTES = 20_000_000
+BIN = Path(sys.executable).parent
+
+
+class CannotStart(Exception):
+    """A reason in words; no traceback helps."""
+
+
+@dataclass
+class Child:
+    """One process that we started, in a session of its own, with its log."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@dataclass
+class Installation:
+    """What belongs to one CHEERFUL_HOME: folders, ports, environment and the processes that run."""
+
+    home: Path
+    web_port: int
+    environment: dict[str, str]
+    children: list[Child] = field(default_factory=list)
+    postgres: EmbeddedPostgres | None = None
+    started_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def record(self) -> Path:
+        """Where `stop`, `status` and `env` find what runs."""
+        return self.home / "supervisor.json"
+
+    def say(self, words: str) -> None:
+        """Progress, with the seconds since the start."""
+        print(f"[{time.monotonic() - self.started_at:5.1f} s] {words}", flush=True)
+
+
+# --- commands ------------------------------------------------------------------------------------------------------
+
+
+def start(options: argparse.Namespace) -> int:
+    """Start everything, wait until it is healthy, stay until told to stop."""
+    home = home_folder()
+    home.mkdir(parents=True, exist_ok=True)
+    with lock(home):
+        if options.fresh:
+            wipe(home)
+        installation = Installation(home, options.port, base_environment(home, options.port))
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
+        try:
+            bring_up(installation, demo=not options.no_demo, per_minute=options.play_per_minute)
+            return watch(installation)
+        except KeyboardInterrupt:
+            installation.say("stopping")
+            return 0
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            bring_down(installation)
+            installation.say("stopped")
+
+
+def stop(_options: argparse.Namespace) -> int:
+    """Ask the running supervisor to stop, and wait for it."""
+    running = read_record(home_folder())
+    if running is None:
+        print("nothing is running")
+        return 0
+    supervisor = psutil.Process(running["pid"])
+    supervisor.send_signal(signal.SIGTERM)
+    try:
+        supervisor.wait(timeout=60)
+    except psutil.TimeoutExpired:
+        print("it does not stop; see ./infra/dev.sh logs", file=sys.stderr)
+        return 1
+    print("stopped")
+    return 0
+
+
+def status(_options: argparse.Namespace) -> int:
+    """What runs, and where."""
+    running = read_record(home_folder())
+    if running is None:
+        print("nothing is running; ./infra/dev.sh start starts it")
+        return 1
+    for name, pid in running["processes"].items():
+        print(f"{name:8s} {'running' if psutil.pid_exists(pid) else 'ENDED':8s} process {pid}")
+    print(f"web UI   {running['web_url']}")
+    return 0
+
+
+def logs(options: argparse.Namespace) -> int:
+    """The end of each log, or all of one."""
+    folder = home_folder() / "logs"
+    found = sorted(folder.glob(f"{options.name or '*'}.log"))
+    if not found:
+        print(f"no log named {options.name!r} in {folder}" if options.name else f"no logs in {folder} yet")
+        return 1
+    for path in found:
+        print(f"==> {path.name}")
+        lines = path.read_text(errors="replace").splitlines()
+        print("\n".join(lines if options.name else lines[-15:]))
+    return 0
+
+
+def env(_options: argparse.Namespace) -> int:
+    """Export lines for a shell of one's own."""
+    running = read_record(home_folder())
+    if running is None:
+        print("echo 'nothing is running: ./infra/dev.sh start first' >&2; false")
+        return 1
+    for name, value in sorted(running["environment"].items()):
+        print(f"export {name}={shlex.quote(value)}")
+    print(f"export PATH={shlex.quote(str(BIN))}:$PATH")
+    return 0
+
+
+# --- bringing it up ------------------------------------------------------------------------------------------------
+
+
+def bring_up(installation: Installation, *, demo: bool, per_minute: float) -> None:
+    """Each step in its order; raises CannotStart in words."""
+    settings = Settings.model_validate({})
+    google = urlparse(settings.local_google_url)
+    require_free(installation.web_port, "the web UI", "--port N")
+    if settings.mode == "local":
+        require_free(google.port or 80, "the local Google server", "CHEERFUL_LOCAL_GOOGLE_URL=http://127.0.0.1:N")
+    connect_databases(installation)
+    if settings.mode == "local":
+        installation.say("local Google server")
+        state = installation.home / "local_google.sqlite"
+        arguments = ["--host", google.hostname or "127.0.0.1", "--port", str(google.port or 80), "--state", str(state)]
+        spawn(installation, "google", [sys.executable, "-m", "cheerful_pipelines.local_google", *arguments])
+    installation.say("migrations")
+    run_step(installation, "migrate", [sys.executable, "-m", "cheerful_pipelines.storage.migrate"])
+    start_dagster(installation)
+    if demo and settings.mode == "local":
+        wait_for(installation, "google", lambda: answers(f"{settings.local_google_url}/local/health"))
+        installation.say("the demo's clients, sheets and mail")
+        run_step(installation, "demo", [sys.executable, "-m", "cheerful_pipelines.demo.seed"])
+        if per_minute > 0:
+            player = [sys.executable, "-m", "cheerful_pipelines.demo.player", "--per-minute", str(per_minute)]
+            spawn(installation, "player", player)
+    installation.say("waiting for the web UI, the code location and the daemon")
+    wait_for(installation, "web", lambda: answers(f"http://127.0.0.1:{installation.web_port}/server_info"))
+    wait_for(installation, "code", lambda: dagster_is_healthy(installation.web_port))
+    write_record(installation)
+    welcome(installation, demo=demo and settings.mode == "local")
+
+
+def connect_databases(installation: Installation) -> None:
+    """The embedded server, unless the environment names others."""
+    environment = installation.environment
+    if not {"CHEERFUL_DATABASE_URL", "CHEERFUL_DAGSTER_DATABASE_URL"} <= environment.keys():
+        installation.say("PostgreSQL (embedded)")
+        installation.postgres = EmbeddedPostgres(installation.home / "postgres")
+        environment.setdefault("CHEERFUL_DATABASE_URL", installation.postgres.url(CHEERFUL_DATABASE))
+        environment.setdefault("CHEERFUL_DAGSTER_DATABASE_URL", installation.postgres.url(DAGSTER_DATABASE))
+
+
+def start_dagster(installation: Installation) -> None:
+    """The code location apart (a daemon that owns one starts it anew every minute), then web UI and daemon."""
+    port = free_port()
+    folder = Path(installation.environment["DAGSTER_HOME"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    workspace = folder / "workspace.yaml"
+    workspace.write_text(
+        "# Written by ./infra/dev.sh start: the code location runs in a process of its own.\n"
+        f"load_from:\n  - grpc_server:\n      host: 127.0.0.1\n      port: {port}\n      location_name: cheerful\n"
+    )
+    installation.say("Dagster: code location")
+    code = ["api", "grpc", "--host", "127.0.0.1", "--port", str(port), "-m", "cheerful_pipelines.definitions"]
+    spawn(installation, "code", [str(BIN / "dagster"), *code, "--location-name", "cheerful"])
+    if not (folder / "tables_made").exists():
+        # Made once, by one process: two that start on an empty database get in each other's way.
+        run_step(installation, "dagster-tables", [str(BIN / "dagster"), "instance", "migrate"])
+        (folder / "tables_made").touch()
+    installation.say("Dagster: web UI and daemon")
+    web = ["-h", "127.0.0.1", "-p", str(installation.web_port), "-w", str(workspace)]
+    spawn(installation, "web", [str(BIN / "dagster-webserver"), *web])
+    spawn(installation, "daemon", [str(BIN / "dagster-daemon"), "run", "-w", str(workspace)])
+
+
+def base_environment(home: Path, web_port: int) -> dict[str, str]:
+    """What the children see: CHEERFUL_* and DAGSTER_*, keys made once where local development has none."""
+    dagster_home = home / "dagster_home"
+    mine = {name: value for name, value in os.environ.items() if name.startswith("CHEERFUL_") and value}
+    environment = {
+        **mine,
+        "CHEERFUL_HOME": str(home),
+        "CHEERFUL_LOCAL_GOOGLE_URL": mine.get("CHEERFUL_LOCAL_GOOGLE_URL", LOCAL_GOOGLE_DEFAULT_URL),
+        "CHEERFUL_WEB_URL": mine.get("CHEERFUL_WEB_URL", f"http://127.0.0.1:{web_port}"),
+        "CHEERFUL_COMPUTE_LOGS": str(home / "compute_logs"),
+        "DAGSTER_HOME": str(dagster_home),
+    }
+    if environment.get("CHEERFUL_ENVIRONMENT", "development") == "development":
+        for name, value in kept_keys(home).items():
+            environment.setdefault(name, value)
+    os.environ.update(environment)
+    load_settings.cache_clear()
+    load_settings()  # refuses wrong keys and modes in words, before anything starts
+    return environment
+
+
+def kept_keys(home: Path) -> dict[str, str]:
+    """Keys of this installation, made at its first start, readable by its owner only."""
+    path = home / "keys.env"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(
+            f"CHEERFUL_CREDENTIALS_KEY={secrets.token_hex(32)}\nCHEERFUL_ADDRESS_HASH_KEY={secrets.token_hex(16)}\n"
+        )
+    return dict(line.split("=", 1) for line in path.read_text().split())
+
+
+def welcome(installation: Installation, *, demo: bool) -> None:
+    """Where to look."""
+    url = f"http://127.0.0.1:{installation.web_port}"
+    installation.say("ready")
+    print(f"\n  {url}\n")
+    if demo:
+        print("  The demo fills itself; nothing to click. Look at:")
+        print(f"    {url}/asset-groups             the graph, from sheet and mail to numbers")
+        print(f"    {url}/assets/campaign_metrics  a campaign's numbers (choose a partition)")
+        print(f"    {url}/assets/portfolio_metrics all campaigns, with plots")
+    print('  A shell of your own:  eval "$(./infra/dev.sh env)"  then  cheerful --help')
+    print("  Ctrl-C stops everything.\n", flush=True)
+
+
+# --- processes -----------------------------------------------------------------------------------------------------
+
+
+def child_environment(installation: Installation) -> dict[str, str]:
+    """The environment of every child."""
+    return {
+        **os.environ,
+        **installation.environment,
+        "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUNBUFFERED": "1",
+        "MALLOC_ARENA_MAX": "2",  # glibc keeps an arena a thread otherwise: hundreds of MB in the web server
+        "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "5",
+    }
+
+
+def spawn(installation: Installation, name: str, command: list[str]) -> None:
+    """Start a child in a session of its own: Ctrl-C reaches us alone, and we stop whole groups."""
+    path = log_path(installation, name)
+    with path.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=child_environment(installation),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    installation.children.append(Child(name, process, path))
+
+
+def run_step(installation: Installation, name: str, command: list[str]) -> None:
+    """A step that ends. Its last words are the reason when it fails."""
+    path = log_path(installation, name)
+    with path.open("ab") as log:
+        code = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=child_environment(installation),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            check=False,
+        ).returncode
+    if code != 0:
+        raise CannotStart(f"the step {name!r} failed:\n{tail(path)}")
+
+
+def log_path(installation: Installation, name: str) -> Path:
+    """The log of a process; a large one of an earlier start makes room."""
+    folder = installation.home / "logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.log"
+    if path.exists() and path.stat().st_size > LARGEST_LOG_BYTES:
+        path.replace(path.with_suffix(".log.1"))
+    return path
+
+
+def tail(path: Path, lines: int = 12) -> str:
+    """The last lines of a log, indented."""
+    found = path.read_text(errors="replace").splitlines()[-lines:]
+    return "\n".join(f"    {line}" for line in found)
+
+
+def wait_for(installation: Installation, name: str, condition: Any) -> None:
+    """Poll until it holds; a child that ends meanwhile, or too long a wait, is said in words."""
+    deadline = time.monotonic() + READY_WITHIN_SECONDS
+    while not condition():
+        require_alive(installation)
+        if time.monotonic() > deadline:
+            path = installation.home / "logs" / f"{name}.log"
+            raise CannotStart(f"{name} was not ready within {READY_WITHIN_SECONDS:.0f} s:\n{tail(path)}")
+        time.sleep(0.2)
+
+
+def require_alive(installation: Installation) -> None:
+    """Raise CannotStart with the end of its log where a child has ended; a player may: its story is told."""
+    for child in installation.children:
+        code = child.process.poll()
+        if code is not None and not (child.name == "player" and code == 0):
+            raise CannotStart(f"{child.name} ended with exit code {code}:\n{tail(child.log)}")
+
+
+def watch(installation: Installation) -> int:
+    """Stay until a signal or until a child ends."""
+    while True:
+        time.sleep(1)
+        require_alive(installation)
+
+
+def bring_down(installation: Installation) -> None:
+    """Stop every group, SIGKILL after the grace; Postgres last, since the others write to it."""
+    installation.record.unlink(missing_ok=True)
+    family = {child.process.pid: psutil_family(child.process.pid) for child in installation.children}
+    for child in reversed(installation.children):
+        signal_group(child.process.pid, signal.SIGTERM)
+    everyone = [process for members in family.values() for process in members]
+    _, alive = psutil.wait_procs(everyone, timeout=GRACE_SECONDS)
+    for child in installation.children:
+        signal_group(child.process.pid, signal.SIGKILL)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    for child in installation.children:
+        child.process.wait(timeout=10)
+    if installation.postgres is not None:
+        installation.postgres.stop()
+
+
+def psutil_family(pid: int) -> list[psutil.Process]:
+    """A process and everything below it, while it lives."""
+    try:
+        root = psutil.Process(pid)
+        return [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def signal_group(pid: int, number: int) -> None:
+    """Signal a child's whole session."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+# --- small facts ---------------------------------------------------------------------------------------------------
+
+
+def home_folder() -> Path:
+    """CHEERFUL_HOME, or .cheerful in the repository."""
+    return Path(os.environ.get("CHEERFUL_HOME") or REPOSITORY / ".cheerful").absolute()
+
+
+@contextlib.contextmanager
+def lock(home: Path) -> Iterator[IO[str]]:
+    """Held while a supervisor lives; the kernel lets go of it however the process ends."""
+    with (home / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            running = read_record(home)
+            where = f" at {running['web_url']}" if running else ""
+            raise CannotStart(
+                f"it is already running{where}. Stop it with ./infra/dev.sh stop, or use another CHEERFUL_HOME."
+            ) from None
+        yield handle
+
+
+def wipe(home: Path) -> None:
+    """Forget everything but the lock that we hold."""
+    for path in home.iterdir():
+        if path.name != "lock":
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def require_free(port: int, what: str, how: str) -> None:
+    """Raise CannotStart naming the port, and its owner where the system tells."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            return
+        except OSError:
+            pass
+    raise CannotStart(f"port {port} for {what} is taken{port_owner(port)}. Free it, or choose another: {how}.")
+
+
+def port_owner(port: int) -> str:
+    """' by NAME (process N)', or nothing."""
+    with contextlib.suppress(psutil.Error):
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (process {connection.pid})"
+    return ""
+
+
+def free_port() -> int:
+    """A port nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether a GET gives 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def dagster_is_healthy(web_port: int) -> bool:
+    """Code location loaded, every required daemon with a fresh heartbeat. Raises CannotStart on a load error."""
+    query = """{
+      workspaceOrError { ... on Workspace { locationEntries {
+        loadStatus locationOrLoadError { __typename ... on PythonError { message } } } } }
+      instance { daemonHealth { allDaemonStatuses { required healthy } } }
+    }"""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{web_port}/graphql",
+        data=json.dumps({"query": query}).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            data: Mapping[str, Any] = json.load(answer)["data"]
+    except (OSError, ValueError, KeyError):
+        return False
+    entries = data["workspaceOrError"].get("locationEntries", [])
+    for entry in entries:
+        problem = entry["locationOrLoadError"] or {}
+        unreachable = "DagsterUserCodeUnreachableError" in str(problem.get("message"))
+        if problem.get("__typename") == "PythonError" and entry["loadStatus"] == "LOADED" and not unreachable:
+            raise CannotStart(f"the code location does not load:\n{problem['message']}")
+    daemons = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+    return (
+        bool(entries)
+        and all((entry["locationOrLoadError"] or {}).get("__typename") == "RepositoryLocation" for entry in entries)
+        and all(daemon["healthy"] for daemon in daemons if daemon["required"])
+    )
+
+
+def write_record(installation: Installation) -> None:
+    """Tell `stop`, `status` and `env` what runs. Holds keys: for its owner only."""
+    record = {
+        "pid": os.getpid(),
+        "web_url": f"http://127.0.0.1:{installation.web_port}",
+        "environment": installation.environment,
+        "processes": {child.name: child.process.pid for child in installation.children},
+    }
+    installation.record.touch(mode=0o600)
+    installation.record.write_text(json.dumps(record))
+
+
+def read_record(home: Path) -> dict[str, Any] | None:
+    """What runs under a home, or None."""
+    try:
+        record: dict[str, Any] = json.loads((home / "supervisor.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return record if psutil.pid_exists(record["pid"]) else None
+
+
+def main() -> int:
+    """Parse, dispatch, and turn what can be said in words into words."""
+    parser = argparse.ArgumentParser(prog="./infra/dev.sh")
+    commands = parser.add_subparsers(required=True)
+    for name, function in (("start", start), ("stop", stop), ("status", status), ("logs", logs), ("env", env)):
+        command = commands.add_parser(name, help=function.__doc__)
+        command.set_defaults(function=function)
+        if function is start:
+            command.add_argument("--fresh", action="store_true", help="wipe the data first")
+            command.add_argument("--port", type=int, default=3000, help="of the web UI (3000)")
+            command.add_argument("--no-demo", action="store_true", help="start empty")
+            command.add_argument(
+                "--play-per-minute", type=float, default=4.0, help="mails of the demo's player (4; 0: off)"
+            )
+        if function is logs:
+            command.add_argument("name", nargs="?")
+    options = parser.parse_args()
+    try:
+        return int(options.function(options))
+    except (CannotStart, ConfigurationError) as error:
+        print(f"cannot go on: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
