@@ -54,7 +54,8 @@ ensure_environment() {
         fi
     fi
     say "installing the locked dependencies (once; a minute or two)"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --only-binary :all: \
+    # --no-deps: the lock is complete, and resolving again would only cost time.
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes --only-binary :all: \
         -r requirements.lock
     # The package itself: its folder on the path and one script, so that nothing has to be built.
     site="$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
