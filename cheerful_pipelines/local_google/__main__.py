@@ -1,7 +1,7 @@
 """`python -m cheerful_pipelines.local_google --port 4510 --state FILE`: run the server until SIGTERM or SIGINT."""
 
 import argparse
-import contextlib
+import signal
 import sys
 from pathlib import Path
 
@@ -28,8 +28,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     sys.stderr.write(f"Local Google on http://{chosen.host}:{listening.getsockname()[1]}, state in {chosen.state}\n")
     server = build_server(chosen.state)
-    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again after an orderly stop
-        server.run(sockets=[listening])
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn stops in order and then raises the signal again, for these handlers: 0 means "as asked".
+        signal.signal(number, lambda *_: sys.exit(0))
+    server.run(sockets=[listening])
     return 0
 
 

@@ -21,6 +21,7 @@ from cheerful_pipelines.local_google.calls import (
     Api,
     Call,
     GoogleError,
+    Route,
     Router,
     error_answer,
     parse_query,
@@ -60,16 +61,19 @@ class LocalGoogle:
         self._counters = Counters()
         mailboxes, books = Mailboxes(state), Spreadsheets(state)
         admin = AdminApi(state, mailboxes, books, self._tokens, self._faults, self._counters)
-        self._router = Router(
-            [
-                *GmailApi(state, mailboxes).routes(),
-                *GmailWriting(state, mailboxes).routes(),
-                *SheetsApi(state, books).routes(),
-                *DriveApi(books).routes(),
-                *TokenApi(self._tokens, mailboxes).routes(),
-                *admin.routes(),
-            ]
-        )
+        self._routes = [
+            *GmailApi(state, mailboxes).routes(),
+            *GmailWriting(state, mailboxes).routes(),
+            *SheetsApi(state, books).routes(),
+            *DriveApi(books).routes(),
+            *TokenApi(self._tokens, mailboxes).routes(),
+            *admin.routes(),
+        ]
+        self._router = Router(self._routes)
+
+    def routes(self) -> list[Route]:
+        """Everything this server speaks, but for the batch endpoint."""
+        return self._routes
 
     def answer(self, call: Call, query: str = "") -> Answer:
         """Answer one call. Raises ConnectionBroken where a fault says that no answer gets through."""

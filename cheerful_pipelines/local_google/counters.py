@@ -18,6 +18,7 @@ class Counters:
         self._calls: Counter[str] = Counter()
         self._by_mailbox: dict[str, Counter[str]] = {}
         self._units: Counter[str] = Counter()
+        self._in_minute: Counter[str] = Counter()
         self._peak: Counter[str] = Counter()
         self._recent: dict[str, deque[tuple[float, int]]] = {}
         self._statuses: Counter[int] = Counter()
@@ -41,10 +42,10 @@ class Counters:
         now = time.monotonic()
         recent = self._recent.setdefault(mailbox, deque())
         recent.append((now, units))
-        while recent and recent[0][0] < now - _MINUTE:
-            recent.popleft()
-        if len(recent) % 10 == 1 or units >= 50:  # the sum is not free; the peak is off by ten calls at most
-            self._peak[mailbox] = max(self._peak[mailbox], sum(cost for _, cost in recent))
+        self._in_minute[mailbox] += units
+        while recent[0][0] < now - _MINUTE:
+            self._in_minute[mailbox] -= recent.popleft()[1]
+        self._peak[mailbox] = max(self._peak[mailbox], self._in_minute[mailbox])
 
     def as_json(self) -> dict[str, Any]:
         """requests, calls, statuses, and by mailbox: calls, units, units in the busiest minute."""

@@ -9,7 +9,7 @@ from cheerful_pipelines.local_google import mail_text
 
 _FROM_LINE = re.compile(rb"^From [^\r\n]*\r?\n", re.M)
 _HEADER_LINE = re.compile(rb">?[!-9;-~]+[ \t]*:|From ")
-_YEAR = re.compile(rb"\b(19|20)\d\d\b")
+_MOMENT = re.compile(rb"\d:\d\d(:\d\d)?\b.*\b(19|20)\d\d\b")
 _FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -25,8 +25,8 @@ def read_messages(path: Path) -> Iterator[bytes]:
 def split_mbox(data: bytes) -> list[bytes]:
     """Cut at separator lines; a mail's own "From ..." sentence is not one. `>From ` is left as it stands.
 
-    A separator starts with "From ", follows an empty line (or nothing), and has a year in it or a header below
-    it. Text before the first one is a message too: better a strange message than a lost one.
+    A separator starts with "From ", follows an empty line (or nothing), and names a time and a year, or has a
+    header below it. Text before the first one is a message too: better a strange message than a lost one.
     """
     starts = [found for found in _FROM_LINE.finditer(data) if _is_separator(data, found)]
     if not starts:
@@ -39,12 +39,10 @@ def split_mbox(data: bytes) -> list[bytes]:
 
 
 def _is_separator(data: bytes, found: re.Match[bytes]) -> bool:
-    before = data[max(0, found.start() - 4) : found.start()]
-    if before and not re.search(rb"\n\r?\n\Z", before) and found.start() > 2:
+    after_empty_line = re.search(rb"(\A|\n)\r?\n\Z", data[max(0, found.start() - 4) : found.start()])
+    if found.start() > 0 and not after_empty_line:
         return False
-    return bool(_HEADER_LINE.match(data, found.end())) and bool(
-        _YEAR.search(found[0]) or _HEADER_LINE.match(data, found.end())
-    )
+    return bool(_MOMENT.search(found[0])) or bool(_HEADER_LINE.match(data, found.end()))
 
 
 def _without_separating_line(message: bytes) -> bytes:

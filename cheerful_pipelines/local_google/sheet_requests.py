@@ -10,7 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from cheerful_pipelines.local_google.calls import GoogleError
-from cheerful_pipelines.local_google.cells import Cell, format_of, formula_of, make_cell, value_of, written
+from cheerful_pipelines.local_google.cells import Cell
+from cheerful_pipelines.local_google.sheet_cell_requests import (
+    append_cells,
+    mask_of,
+    repeat_cell,
+    tab_of,
+    update_cells,
+)
 from cheerful_pipelines.local_google.sheet_values import grown
 from cheerful_pipelines.local_google.spreadsheets import DEFAULT_COLUMNS, DEFAULT_ROWS, Book, Spreadsheets, Tab
 
@@ -58,24 +65,17 @@ def _apply(books: Spreadsheets, book: Book, kind: str, body: Body) -> Body:
     raise GoogleError(400, "the local server does not speak this kind of request")
 
 
-def _tab(book: Book, sheet_id: int | None) -> Tab:
-    found = book.tab_by_id(sheet_id or 0)
-    if found is None:
-        raise GoogleError(400, f"No grid with id: {sheet_id or 0}")
-    return found
-
-
 def _looked_up(book: Book, body: Body) -> Tab:
     """The tab a request names, wherever the request names it."""
     for holder in (body, *(value for value in body.values() if isinstance(value, dict))):
         if "sheetId" in holder:
-            return _tab(book, holder["sheetId"])
+            return tab_of(book, holder["sheetId"])
         for inner in holder.values():
             if isinstance(inner, dict) and "sheetId" in inner:
-                return _tab(book, inner["sheetId"])
+                return tab_of(book, inner["sheetId"])
             if isinstance(inner, list) and inner and isinstance(inner[0], dict) and "sheetId" in inner[0]:
-                return _tab(book, inner[0]["sheetId"])
-    return _tab(book, 0)
+                return tab_of(book, inner[0]["sheetId"])
+    return tab_of(book, 0)
 
 
 # ---- tabs
@@ -137,7 +137,7 @@ def _delete_sheet(books: Spreadsheets, book: Book, body: Body) -> None:
 
 
 def _duplicate_sheet(books: Spreadsheets, book: Book, body: Body) -> Body:
-    source = _tab(book, body.get("sourceSheetId"))
+    source = tab_of(book, body.get("sourceSheetId"))
     title = body.get("newSheetName") or f"Copy of {source.title}"
     _check_title(book, title)
     sheet_id = body.get("newSheetId") or books.new_sheet_id()
@@ -150,8 +150,8 @@ def _duplicate_sheet(books: Spreadsheets, book: Book, body: Body) -> Body:
 
 
 def _update_sheet_properties(books: Spreadsheets, book: Book, body: Body) -> None:
-    properties, mask = body.get("properties") or {}, _mask(body)
-    tab = _tab(book, properties.get("sheetId"))
+    properties, mask = body.get("properties") or {}, mask_of(body)
+    tab = tab_of(book, properties.get("sheetId"))
     grid = properties.get("gridProperties") or {}
 
     def named(path: str) -> bool:
@@ -177,15 +177,8 @@ def _update_sheet_properties(books: Spreadsheets, book: Book, body: Body) -> Non
         _order(books, book, tab.sheet_id, properties["index"])
 
 
-def _mask(body: Body) -> list[str]:
-    fields = body.get("fields") or ""
-    if not fields:
-        raise GoogleError(400, "At least one field must be listed in 'fields'. (Use '*' to indicate all fields.)")
-    return [name.strip() for name in fields.split(",")]
-
-
 def _update_spreadsheet_properties(books: Spreadsheets, book: Book, body: Body) -> None:
-    if {"title", "*"} & set(_mask(body)) and body.get("properties", {}).get("title"):
+    if {"title", "*"} & set(mask_of(body)) and body.get("properties", {}).get("title"):
         books.rename(book.id, body["properties"]["title"])
 
 
@@ -193,7 +186,7 @@ def _update_spreadsheet_properties(books: Spreadsheets, book: Book, body: Body) 
 
 
 def _append_dimension(books: Spreadsheets, book: Book, body: Body) -> None:
-    tab, length = _tab(book, body.get("sheetId")), int(body.get("length", 0))
+    tab, length = tab_of(book, body.get("sheetId")), int(body.get("length", 0))
     is_rows = body.get("dimension") == "ROWS"
     grown(books, book, tab, tab.row_count + length * is_rows, tab.column_count + length * (not is_rows))
 
@@ -208,7 +201,7 @@ def _delete_dimension(books: Spreadsheets, book: Book, body: Body) -> None:
 
 def _shift(books: Spreadsheets, book: Book, body: Body, *, insert: bool) -> None:
     where = body.get("range") or {}
-    tab = _tab(book, where.get("sheetId"))
+    tab = tab_of(book, where.get("sheetId"))
     is_rows = where.get("dimension") == "ROWS"
     extent = tab.row_count if is_rows else tab.column_count
     start, end = int(where.get("startIndex", 0)), int(where.get("endIndex", extent))
@@ -227,105 +220,6 @@ def _shift(books: Spreadsheets, book: Book, body: Body, *, insert: bool) -> None
             rows[row] = cells[:start] + blanks + cells[start if insert else end :]
         books.write_rows(book.id, tab.sheet_id, rows)
     grown(books, book, tab, tab.row_count + by * is_rows, tab.column_count + by * (not is_rows))
-
-
-# ---- cells
-
-
-def _cell_after(old: Cell, data: Body, mask: list[str]) -> Cell:
-    """`old` after CellData was laid over it, as far as the mask says."""
-    cell = old
-    if any(name == "*" or name.startswith("userEnteredValue") for name in mask):
-        cell = make_cell(_entered(data.get("userEnteredValue") or {}), pattern=format_of(cell))
-        formula = (data.get("userEnteredValue") or {}).get("formulaValue")
-        if formula is not None:
-            cell = written(formula, cell, user_entered=True)
-    whole_format = [name for name in mask if name in ("*", "userEnteredFormat")]
-    if whole_format or any(name.startswith("userEnteredFormat.numberFormat") for name in mask):
-        pattern = _pattern_of(data)
-        cell = make_cell(value_of(cell), formula=formula_of(cell), pattern=pattern)
-    return cell
-
-
-_DEFAULT_PATTERNS = {"PERCENT": "0.00%", "DATE": "m/d/yyyy", "DATE_TIME": "m/d/yyyy h:mm:ss", "NUMBER": "#,##0.00"}
-
-
-def _pattern_of(data: Body) -> str:
-    number_format = (data.get("userEnteredFormat") or {}).get("numberFormat") or {}
-    return str(number_format.get("pattern") or _DEFAULT_PATTERNS.get(number_format.get("type", ""), ""))
-
-
-def _entered(value: Body) -> Any:
-    for name in ("stringValue", "numberValue", "boolValue"):
-        if name in value:
-            return value[name]
-    return None
-
-
-def _bounds(tab: Tab, where: Body) -> tuple[range, range]:
-    rows = range(where.get("startRowIndex", 0), where.get("endRowIndex", tab.row_count))
-    columns = range(where.get("startColumnIndex", 0), where.get("endColumnIndex", tab.column_count))
-    if rows.start >= tab.row_count or columns.start >= tab.column_count:
-        raise GoogleError(400, f"the range begins outside the grid ({tab.row_count} rows, {tab.column_count} columns)")
-    return range(rows.start, min(rows.stop, tab.row_count)), range(columns.start, min(columns.stop, tab.column_count))
-
-
-def _repeat_cell(books: Spreadsheets, book: Book, body: Body) -> None:
-    mask, data = _mask(body), body.get("cell") or {}
-    tab = _tab(book, (body.get("range") or {}).get("sheetId"))
-    row_range, columns = _bounds(tab, body.get("range") or {})
-    if not any(
-        name.startswith(("*", "userEnteredValue", "userEnteredFormat.numberFormat")) or name == "userEnteredFormat"
-        for name in mask
-    ):
-        return  # only looks
-    old = books.rows(book.id, tab.sheet_id, row_range.start, row_range.stop)
-    rows = {}
-    for row in row_range:
-        cells = old.get(row, [])
-        cells += [None] * (columns.stop - len(cells))
-        for column in columns:
-            cells[column] = _cell_after(cells[column], data, mask)
-        rows[row] = cells
-    books.write_rows(book.id, tab.sheet_id, rows)
-
-
-def _update_cells(books: Spreadsheets, book: Book, body: Body) -> None:
-    """The rows given, from `start` or over `range`; cells of the range that no row names are emptied."""
-    mask, given = _mask(body), body.get("rows") or []
-    start, where = body.get("start"), body.get("range")
-    tab = _tab(book, (start or where or {}).get("sheetId"))
-    if where is not None:
-        row_range, columns = _bounds(tab, where)
-    else:
-        top, left = (start or {}).get("rowIndex", 0), (start or {}).get("columnIndex", 0)
-        width = max([len(row.get("values") or []) for row in given], default=0)
-        row_range, columns = range(top, top + len(given)), range(left, left + width)
-        if row_range.stop > tab.row_count or columns.stop > tab.column_count:
-            raise GoogleError(
-                400, f"Attempting to write outside the grid ({tab.row_count} rows, {tab.column_count} columns)"
-            )
-    old = books.rows(book.id, tab.sheet_id, row_range.start, row_range.stop)
-    rows = {}
-    for n, row in enumerate(row_range):
-        data = (given[n].get("values") or []) if n < len(given) else []
-        cells = old.get(row, [])
-        cells += [None] * (columns.stop - len(cells))
-        for m, column in enumerate(columns):
-            if m < len(data) or where is not None:
-                cells[column] = _cell_after(cells[column], data[m] if m < len(data) else {}, mask)
-        rows[row] = cells
-    books.write_rows(book.id, tab.sheet_id, rows)
-
-
-def _append_cells(books: Spreadsheets, book: Book, body: Body) -> None:
-    """Rows after the last one that holds anything."""
-    tab, given = _tab(book, body.get("sheetId")), body.get("rows") or []
-    top, _ = books.last_filled(book.id, tab.sheet_id)
-    width = max([len(row.get("values") or []) for row in given], default=0)
-    grown(books, book, tab, max(tab.row_count, top + len(given)), max(tab.column_count, width))
-    start = {"sheetId": tab.sheet_id, "rowIndex": top, "columnIndex": 0}
-    _update_cells(books, books.get(book.id), {"rows": given, "start": start, "fields": body.get("fields") or "*"})
 
 
 # ---- kept and shown
@@ -360,7 +254,7 @@ def _set_basic_filter(books: Spreadsheets, book: Book, body: Body) -> None:
 
 
 def _clear_basic_filter(books: Spreadsheets, book: Book, body: Body) -> None:
-    tab = _tab(book, body.get("sheetId"))
+    tab = tab_of(book, body.get("sheetId"))
     _write_extras(books, book, tab, {name: value for name, value in tab.extras.items() if name != "basicFilter"})
 
 
@@ -379,7 +273,7 @@ def _drop(place: str, id_name: str) -> Callable[[Spreadsheets, Book, Body], None
 
 
 def _delete_conditional_format(books: Spreadsheets, book: Book, body: Body) -> None:
-    tab, index = _tab(book, body.get("sheetId")), int(body.get("index", 0))
+    tab, index = tab_of(book, body.get("sheetId")), int(body.get("index", 0))
     kept = list(tab.extras.get("conditionalFormats", []))
     if index >= len(kept):
         raise GoogleError(400, f"No conditional format on sheet: {tab.sheet_id} at index: {index}")
@@ -396,9 +290,9 @@ _KINDS: dict[str, Callable[[Spreadsheets, Book, Body], Body | None]] = {
     "appendDimension": _append_dimension,
     "insertDimension": _insert_dimension,
     "deleteDimension": _delete_dimension,
-    "repeatCell": _repeat_cell,
-    "updateCells": _update_cells,
-    "appendCells": _append_cells,
+    "repeatCell": repeat_cell,
+    "updateCells": update_cells,
+    "appendCells": append_cells,
     "setBasicFilter": _set_basic_filter,
     "clearBasicFilter": _clear_basic_filter,
     "deleteProtectedRange": _drop("protectedRanges", "protectedRangeId"),
