@@ -76,9 +76,7 @@ def find_automatic(
             return AutomaticMail("out_of_office", "Subject of an absence")
         if _AUTO_SUBJECT.search(subject.strip()):
             absent = _ABSENCE_WORDS.search(new_words[:2_000])
-            return AutomaticMail(
-                "out_of_office" if absent else "auto_reply", "Subject of an automatic answer"
-            )
+            return AutomaticMail("out_of_office" if absent else "auto_reply", "Subject of an automatic answer")
     evidence = _list_header(named, is_reply)
     return AutomaticMail("list", evidence) if evidence else None
 
@@ -138,6 +136,8 @@ _UNTIL = re.compile(
     r"de retour|retour|hasta|vuelvo|regreso|até|retorno|volto|fino al|tot)\b(?P<rest>.{0,60})",
     re.I | re.S,
 )
+_ELSEWHERE = re.compile(r"[.;!?]|\b(?:soon|bientôt|pronto|bald|breve)\b", re.I)
+"""Between the word and the date: the date belongs to another sentence."""
 _ISO = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})\b")
 _DOTTED = re.compile(r"\b(\d{1,2})\.\s?(\d{1,2})\.\s?(\d{4}|\d{2})?\b")
 _DAY_MONTH = re.compile(
@@ -166,12 +166,10 @@ def _first_date(text: str, today: date) -> date | None:
     if hit := _DOTTED.search(text):
         year = int(hit[3]) if hit[3] else None
         return _checked(year + 2000 if year and year < 100 else year, int(hit[2]), int(hit[1]), today)
-    for hit in _DAY_MONTH.finditer(text):
-        if hit[2].lower() in _MONTHS:
-            return _checked(int(hit[3]) if hit[3] else None, _MONTHS[hit[2].lower()], int(hit[1]), today)
-    for hit in _MONTH_DAY.finditer(text):
-        if hit[1].lower() in _MONTHS:
-            return _checked(int(hit[3]) if hit[3] else None, _MONTHS[hit[1].lower()], int(hit[2]), today)
+    for pattern, day, month in ((_DAY_MONTH, 1, 2), (_MONTH_DAY, 2, 1)):
+        for hit in pattern.finditer(text):
+            if hit[month].lower() in _MONTHS and not _ELSEWHERE.search(text[: hit.start()]):
+                return _checked(int(hit[3]) if hit[3] else None, _MONTHS[hit[month].lower()], int(hit[day]), today)
     return None
 
 

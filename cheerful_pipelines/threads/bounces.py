@@ -23,9 +23,7 @@ _DAEMON = re.compile(
     r"undeliver\w*|mmdf|smtp|uucp|daemon|system)(?:\+.*|-.*)?$",
     re.I,
 )
-_DAEMON_NAME = re.compile(
-    r"mail(?:er)?[ -]?(?:daemon|delivery)|delivery (?:sub)?system|system administrator", re.I
-)
+_DAEMON_NAME = re.compile(r"mail(?:er)?[ -]?(?:daemon|delivery)|delivery (?:sub)?system|system administrator", re.I)
 _MESSAGE_ID = re.compile(r"<([^<>\s]{3,998})>")
 _STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
 
@@ -44,11 +42,7 @@ def may_be_report(headers: tuple[tuple[str, str], ...], subject: str) -> bool:
     """Cheap look at the headers: whether it is worth fetching the raw mail for `read_report`."""
     named = {name.lower(): value for name, value in headers}
     content_type = named.get("content-type", "").lower()
-    if (
-        "multipart/report" in content_type
-        or "delivery-status" in content_type
-        or "x-failed-recipients" in named
-    ):
+    if "multipart/report" in content_type or "delivery-status" in content_type or "x-failed-recipients" in named:
         return True
     return (
         _is_daemon(named.get("from", ""))
@@ -98,9 +92,7 @@ def _from_status(
                 if found is not None and found not in failed:
                     failed.append(found)
     if failed:
-        return DeliveryReport(
-            "bounce", tuple(_one_each(failed)), embedded, "message/delivery-status, action failed"
-        )
+        return DeliveryReport("bounce", tuple(_one_each(failed)), embedded, "message/delivery-status, action failed")
     if "delayed" in actions:
         return DeliveryReport("delayed", (), embedded, "message/delivery-status, action delayed")
     if any(action in _KNOWN_ACTIONS for action in actions):
@@ -125,10 +117,7 @@ def _blocks(part: Message) -> list[dict[str, str]]:
     text = text_of(part)
     blocks = re.split(r"\r?\n[ \t]*\r?\n", text)
     return [
-        {
-            name.lower(): value.strip()
-            for name, value in re.findall(r"^([A-Za-z-]{3,40}):[ \t]*(.*)$", block, re.M)
-        }
+        {name.lower(): value.strip() for name, value in re.findall(r"^([A-Za-z-]{3,40}):[ \t]*(.*)$", block, re.M)}
         for block in blocks
     ]
 
@@ -146,9 +135,7 @@ def _recipient(block: dict[str, str]) -> str:
 def _failed_recipient(block: dict[str, str], recipient: str) -> FailedRecipient | None:
     diagnostic = block.get("diagnostic-code", "").split(";", 1)[-1].strip()
     if not recipient:
-        found = report_text.ADDRESS.search(diagnostic) or report_text.ADDRESS.search(
-            block.get("final-recipient", "")
-        )
+        found = report_text.ADDRESS.search(diagnostic) or report_text.ADDRESS.search(block.get("final-recipient", ""))
         if found is None:
             return None
         recipient = found.group(0)
@@ -208,9 +195,7 @@ def _from_words(root: Message, parts: list[Message], embedded: str | None) -> De
     return DeliveryReport("bounce", failed, embedded, evidence)
 
 
-def _evidence(
-    root: Message, sender: str, subject: str, failed_header: str, text: str, daemon: bool
-) -> str | None:
+def _evidence(root: Message, sender: str, subject: str, failed_header: str, text: str, daemon: bool) -> str | None:
     """The header or line that makes it a report, without anybody's address; None: it is none."""
     automatic = header_text(root, "Auto-Submitted").lower()
     if failed_header:
@@ -232,19 +217,12 @@ def _evidence(
 
 
 def _own_text(parts: list[Message]) -> str:
-    texts = [
-        text_of(part) for part in parts if part.get_content_type() == "text/plain" and not part.is_multipart()
-    ]
+    texts = [text_of(part) for part in parts if part.get_content_type() == "text/plain" and not part.is_multipart()]
     if any(text.strip() for text in texts):
         return "\n".join(texts[:3])
     html = [text_of(part) for part in parts if part.get_content_type() == "text/html"]
     if html:
-        return (
-            re.sub(r"<[^<>]{0,500}>", " ", html[0])
-            .replace("&lt;", "<")
-            .replace("&gt;", ">")
-            .replace("&#64;", "@")
-        )
+        return re.sub(r"<[^<>]{0,500}>", " ", html[0]).replace("&lt;", "<").replace("&gt;", ">").replace("&#64;", "@")
     return "\n".join(text_of(part) for part in parts[:3] if not part.is_multipart())
 
 
@@ -274,11 +252,7 @@ def _embedded_message_id(parts: list[Message]) -> str | None:
 
 
 def _report_type(root: Message) -> str:
-    return (
-        str(root.get_param("report-type", "") or "").lower()
-        if root.get_content_type() == "multipart/report"
-        else ""
-    )
+    return str(root.get_param("report-type", "") or "").lower() if root.get_content_type() == "multipart/report" else ""
 
 
 def _is_daemon(sender: str) -> bool:

@@ -42,9 +42,7 @@ def replayed_sample_is_equal(
     """Another sample at each run: the run's id is the seed."""
     with dagster_failures():
         seed = int(context.op_execution_context.run_id.replace("-", "")[:8], 16)
-        report = replay_campaign(
-            ThreadStore(database), blobs, context.partition_key, sample=_SAMPLE, seed=seed
-        )
+        report = replay_campaign(ThreadStore(database), blobs, context.partition_key, sample=_SAMPLE, seed=seed)
     return dg.AssetCheckResult(
         passed=not report.differences,
         metadata={
@@ -69,9 +67,7 @@ def attributions_are_sure(
     with dagster_failures():
         store = ThreadStore(database)
         rows = store.attributions(store.begin(context.partition_key).campaign_id)
-        doubtful = sorted(
-            {f"{row.gmail_account_id}/{row.gmail_thread_id}" for row in rows if row.is_ambiguous}
-        )
+        doubtful = sorted({f"{row.gmail_account_id}/{row.gmail_thread_id}" for row in rows if row.is_ambiguous})
     return dg.AssetCheckResult(
         passed=not doubtful,
         severity=dg.AssetCheckSeverity.WARN,

@@ -50,9 +50,7 @@ class ProcessReport(BaseModel):
     latest_states: int
 
 
-def process_campaign(
-    store: ThreadStore, blobs: BlobStore, slug: str, *, run_id: str | None = None
-) -> ProcessReport:
+def process_campaign(store: ThreadStore, blobs: BlobStore, slug: str, *, run_id: str | None = None) -> ProcessReport:
     """Bring the campaign's threads up to the newest event known at the start. Running it again changes nothing.
 
     Raises NotFoundError for an unknown campaign, StaleStateError where other runs keep winning.
@@ -64,16 +62,14 @@ def process_campaign(
     messages = store.messages(seen)
     read += _read_missing(store, blobs, work.identity_keys, messages, seen)
     readings = {(r.gmail_account_id, r.gmail_message_id): r for r in store.readings(seen)}
-    rows = _attributions(store, work, messages, readings)
-    attributed = {
-        (row.gmail_account_id, row.gmail_thread_id) for row in rows if row.campaign_id == work.campaign_id
-    }
+    rows, campaigns = _attributions(store, work, messages, readings)
+    attributed = {(row.gmail_account_id, row.gmail_thread_id) for row in rows if row.campaign_id == work.campaign_id}
     inserted, kinds = 0, Counter[str]()
     by_thread = _by_thread(messages)
     for chunk in _chunks(sorted(attributed), _THREADS_AT_ONCE):
-        inserted += _append(store, chunk, by_thread, readings, work.identity_keys, run_id)
+        inserted += _append(store, work, chunk, by_thread, readings, run_id)
         kinds.update(_inbound_kinds(chunk, by_thread, readings))
-    store.finish(work, touched | seen, rows, run_id=run_id)
+    store.finish(work, seen, campaigns, rows, run_id=run_id)
     return ProcessReport(
         processed_seq_before=work.processed_seq,
         processed_seq_after=work.newest_seq,
@@ -125,8 +121,7 @@ def _joined_threads(store: ThreadStore, work: CampaignWork, strangers: set[Threa
         elif ids:
             relatives = store.related_threads(work.user_id, ids) - {key}
             if relatives and (
-                store.recipient_threads(work, relatives)
-                or store.attributed_threads(work.campaign_id, relatives)
+                store.recipient_threads(work, relatives) or store.attributed_threads(work.campaign_id, relatives)
             ):
                 joined.add(key)
     return joined
@@ -212,11 +207,13 @@ def _attributions(
     work: CampaignWork,
     messages: Sequence[StoredMessage],
     readings: Mapping[tuple[UUID, str], MessageReading],
-) -> list[ThreadAttribution]:
+) -> tuple[list[ThreadAttribution], set[UUID]]:
+    """Attributions of the threads, and the campaigns that were considered for them."""
     facts = thread_facts(messages, readings, work.identity_keys)
     keys = {key for fact in facts for _, to in fact.sent for key in to}
     keys |= {key for fact in facts for _, key, _ in fact.received}
-    return attribute(facts, store.rival_scopes(work, keys))
+    scopes = store.rival_scopes(work, keys)
+    return attribute(facts, scopes), {scope.campaign_id for scope in scopes}
 
 
 def thread_facts(
@@ -235,9 +232,7 @@ def thread_facts(
             failed = (reading.bounced_message_id,) if reading and reading.bounced_message_id else ()
             parsed = message.parsed
             links.append(
-                LinkedMessage(
-                    key, parsed.rfc822_message_id, (*parsed.in_reply_to, *failed), parsed.reference_ids
-                )
+                LinkedMessage(key, parsed.rfc822_message_id, (*parsed.in_reply_to, *failed), parsed.reference_ids)
             )
             pairs.append(((str(first.gmail_account_id), first.gmail_message_id), key))
     named = conversations(links, pairs)
@@ -284,23 +279,19 @@ def _facts(
 
 def _append(
     store: ThreadStore,
+    work: CampaignWork,
     threads: Sequence[ThreadKey],
     by_thread: Mapping[ThreadKey, Sequence[StoredMessage]],
     readings: Mapping[tuple[UUID, str], MessageReading],
-    identity_keys: frozenset[str],
     run_id: str | None,
 ) -> int:
-    events = events_by_thread(store.events(threads))
+    events = events_by_thread(store.events(threads, until_seq=work.newest_seq))
     computed = {
         key: fold(
             events.get(key, []),
             {message.gmail_message_id: message for message in by_thread[key]},
-            {
-                m.gmail_message_id: r
-                for m in by_thread[key]
-                if (r := readings.get((key[0], m.gmail_message_id)))
-            },
-            identity_keys,
+            {m.gmail_message_id: r for m in by_thread[key] if (r := readings.get((key[0], m.gmail_message_id)))},
+            work.identity_keys,
         )
         for key in threads
     }
@@ -320,9 +311,7 @@ def _append(
     return 0
 
 
-def missing_versions(
-    computed: Sequence[StateVersion], stored: Sequence[StoredVersion]
-) -> tuple[StateVersion, ...]:
+def missing_versions(computed: Sequence[StateVersion], stored: Sequence[StoredVersion]) -> tuple[StateVersion, ...]:
     """What to append so that the newest stored state is the newest computed one.
 
     Usually the stored versions are a beginning of the computed ones. Where they are not (other code or identities

@@ -190,9 +190,7 @@ def html_without_quotation(html: str) -> HtmlText:
     pieces = reader.pieces
     plain = [i for i, piece in enumerate(pieces) if piece.kind == "plain" and _WORD.search(piece.text)]
     # People indent with a blockquote too: of several plain ones only the last is taken for the history.
-    dropped = {
-        i for i, piece in enumerate(pieces) if piece.kind == "marked" and not _FORWARDED.match(piece.text)
-    }
+    dropped = {i for i, piece in enumerate(pieces) if piece.kind == "marked" and not _FORWARDED.match(piece.text)}
     dropped.update(plain[-1:])
     own = "".join(piece.text for i, piece in enumerate(pieces) if i not in dropped)
     if _WORD.search(own):

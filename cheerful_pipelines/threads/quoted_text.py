@@ -10,13 +10,17 @@ file, and its patterns backtrack (`benchmarks/threads_on_real_mail.py` prints bo
 import re
 from dataclasses import dataclass
 
+from cheerful_pipelines.gmail.html_text import html_to_text
 from cheerful_pipelines.threads import quote_phrases as phrases
 from cheerful_pipelines.threads.quoted_html import html_without_quotation
 
 _LONGEST_LINE = 2_000
 """Patterns look at this much of a line; no header of a quotation is longer."""
+_LONGEST_HEADER = 600
 _HEADER_WINDOW = 5
-"""'On ... wrote:' is spread over at most so many lines, an Outlook header block over so many between two roles."""
+"""'On ... wrote:' is spread over at most so many lines."""
+_HEADER_BLOCK = 12
+"""From, Sent, To, Subject stand within so many lines."""
 
 
 def _any_of(words: tuple[str, ...]) -> str:
@@ -24,9 +28,7 @@ def _any_of(words: tuple[str, ...]) -> str:
 
 
 _INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
-_ORIGINAL = re.compile(
-    rf"^[\s*]*[-_=]{{2,}}\s*(?:{_any_of(phrases.ORIGINAL_MESSAGE)})\s*:?\s*[-_=]{{2,}}", re.I
-)
+_ORIGINAL = re.compile(rf"^[\s*]*[-_=]{{2,}}\s*(?:{_any_of(phrases.ORIGINAL_MESSAGE)})\s*:?\s*[-_=]{{2,}}", re.I)
 _FORWARDED = re.compile(
     rf"^[\s>*]*(?:[-_=]{{2,}}\s*)?(?:{_any_of(phrases.FORWARDED_MESSAGE)})[^a-z]{{0,3}}\s*(?:[-_=]{{2,}}|:?\s*$)",
     re.I,
@@ -36,19 +38,19 @@ _WROTE_START = re.compile(
     re.I,
 )
 _WROTE_OPENER = re.compile(rf"^\s*(?:{_any_of(phrases.WROTE_OPENERS)})\s", re.I)
-_WROTE_END = re.compile(rf"(?:\b|\s|\d)(?:{_any_of(phrases.WROTE_VERBS)})[^:：\n]{{0,160}}[:：]\s*$", re.I)
+_VERB = re.compile(rf"(?:\b|\s|\d)(?:{_any_of(phrases.WROTE_VERBS)})", re.I)
 _DASHED_WROTE = re.compile(rf"^\s*-{{2,}}.*\b(?:{_any_of(phrases.WROTE_VERBS)})\s*:?\s*-{{2,}}\s*$", re.I)
 _DATE_ADDRESS = re.compile(
     r"^\s*(?:\w{2,10}\.?,?\s)?\s*\d{1,4}[\s./-]+\w{1,10}[\s./-]+\d{1,4}\b.*<[^<>]*@[^<>]*>\s*:?\s*$"
 )
-_SHARED_LINE = re.compile(
-    r"^(?P<own>.*?\S)\s*-*\s+On (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .{6,200}\bwrote:\s*$"
-)
+_SHARED_LINE = re.compile(r"^(?P<own>.*?\S)\s*-*\s+On (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .{6,200}\bwrote:\s*$")
 _DIGITS = re.compile(r"\d+")
-_ROLE = {
-    role: re.compile(rf"^[\s>]*\*?\s*(?:{_any_of(words)})\s*\*?\s*[:：]\s*\*?", re.I)
-    for role, words in phrases.HEADER_ROLES.items()
-}
+_ROLE = re.compile(
+    r"^[\s>]*\*?\s*(?:"
+    + "|".join(f"(?P<{role}>{_any_of(words)})" for role, words in phrases.HEADER_ROLES.items())
+    + r")\s*\*?\s*[:：]",
+    re.I,
+)
 _QUOTED = re.compile(r"^\s*>")
 _NOT_QUOTED = re.compile(r"^\s*>+.*<<\s*$|^\s*-+>")
 _BROKEN_LINK = re.compile(r"^\s*(?:\(?<?https?://\S+.*|\S+[)>])\s*$")
@@ -75,13 +77,13 @@ class NewWords:
 
 
 def new_words(body_text: str, body_html: str | None = None) -> NewWords:
-    """The writer's words of one body. `body_html` is looked at only where there is no text.
+    """The writer's words of one body. `body_html` is looked at where there is no other text than its own.
 
     Never empty where the body has words: what would be stripped to nothing comes back whole.
     """
     whole = tidy(body_text)
     marked = False
-    if not _WORD.search(whole) and body_html:
+    if body_html and (not _WORD.search(whole) or body_text == html_to_text(body_html)):
         html = html_without_quotation(body_html)
         whole, marked = tidy(html.text), html.only_quotation
         if not _WORD.search(whole):
@@ -106,7 +108,8 @@ def tidy(text: str) -> str:
 def without_quotation(text: str) -> str:
     """Tidy text without quoted history; may be empty. What follows a forwarding mark is kept as it stands."""
     lines = text.split("\n")
-    short = [line[:_LONGEST_LINE] for line in lines]
+    body = _Body(lines)
+    short = body.lines
     kept: list[str] = []
     i = 0
     while i < len(lines):
@@ -114,7 +117,7 @@ def without_quotation(text: str) -> str:
             kept.extend(lines[i:])
             break
         shared = _SHARED_LINE.match(short[i])
-        after = i + 1 if shared else _splitter_end(short, i)
+        after = i + 1 if shared else _splitter_end(body, i)
         if after is not None:
             if shared:
                 kept.append(shared["own"].rstrip("- "))
@@ -130,58 +133,75 @@ def without_quotation(text: str) -> str:
     return _without_trailing_rules(kept)
 
 
-def _splitter_end(lines: list[str], i: int) -> int | None:
+class _Body:
+    """The lines of a body, cut to a readable length, and what is asked of each line again and again."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = [line[:_LONGEST_LINE] for line in lines]
+        self.roles = [_role(line) for line in self.lines]
+        self.ends_in_colon = [line.rstrip().endswith((":", "：")) for line in self.lines]
+
+
+def _splitter_end(body: _Body, i: int) -> int | None:
     """Index after the lines that open a quotation at `i`, or None where none opens."""
-    line = lines[i]
+    line = body.lines[i]
     if not line.strip() or _is_quoted(line):
         return None
     if _ORIGINAL.match(line) or _DASHED_WROTE.match(line):
         return i + 1
-    if _DATE_ADDRESS.match(line) and (line.rstrip().endswith(":") or _next_is_quoted(lines, i + 1)):
+    if _DATE_ADDRESS.match(line) and (body.ends_in_colon[i] or _next_is_quoted(body.lines, i + 1)):
         return i + 1
-    if _opens_header_block(lines, i):
-        return _header_block_end(lines, i)
-    return _wrote_end(lines, i)
+    if body.roles[i] is not None and _opens_header_block(body, i):
+        return _header_block_end(body, i)
+    if any(body.ends_in_colon[i : i + _HEADER_WINDOW]) and _WROTE_START.match(line):
+        return _wrote_end(body, i)
+    return None
 
 
-def _wrote_end(lines: list[str], i: int) -> int | None:
-    """'On <date>, <somebody> wrote:' on one line or wrapped over a few."""
-    if not _WROTE_START.match(lines[i]):
+def _wrote_end(body: _Body, i: int) -> int | None:
+    """'On <date>, <somebody> wrote:' on one line or wrapped over a few; None where it begins further down."""
+    end = _wrote_span(body, i)
+    if end is None:
         return None
+    # "On Monday we can ship.\nOn 5 Oct Mia wrote:": the first line is the writer's own.
+    later = (j for j in range(i + 1, end) if _WROTE_OPENER.match(body.lines[j]))
+    return None if any(_wrote_span(body, j) is not None for j in later) else end
+
+
+def _wrote_span(body: _Body, i: int) -> int | None:
     joined = ""
-    for j in range(i, min(i + _HEADER_WINDOW, len(lines))):
-        if j > i and _is_quoted(lines[j]) and not lines[j].strip().lower().startswith("> wrote"):
+    for j in range(i, min(i + _HEADER_WINDOW, len(body.lines))):
+        line = body.lines[j]
+        if j > i and _is_quoted(line) and not line.strip().lower().startswith("> wrote"):
             return None
-        if j > i and _WROTE_OPENER.match(lines[j]) and _wrote_end(lines, j) is not None:
-            return None  # the header begins further down; this line is the writer's own
-        joined = f"{joined} {lines[j].strip()}"
-        if len(joined) > 600:
+        joined = f"{joined} {line.strip()}"
+        if len(joined) > _LONGEST_HEADER:
             return None
-        if _WROTE_END.search(joined[-260:]):
+        if not body.ends_in_colon[j]:
+            continue
+        # After the last colon but the closing one, so that 10:12 does not count: "12 AM Mia wrote".
+        if _VERB.search(re.split("[:：]", joined.rstrip()[-200:-1])[-1]):
             # A date has at least two numbers; an address alone is as good ("Sent from X <a@b> wrote:").
             return j + 1 if len(_DIGITS.findall(joined)) >= 2 or "@" in joined else None
-        if _DATE_ADDRESS.match(joined.strip()) and joined.rstrip().endswith(":"):
+        if _DATE_ADDRESS.match(joined.strip()):
             return j + 1
     return None
 
 
-def _opens_header_block(lines: list[str], i: int) -> bool:
+def _opens_header_block(body: _Body, i: int) -> bool:
     """From/Sent/To/Subject under each other: at least two roles, and an address or a subject."""
-    first = _role(lines[i])
-    if first is None:
-        return False
-    roles = {first}
-    address = "@" in lines[i]
+    roles = {body.roles[i]}
+    address = "@" in body.lines[i]
     gap = 0
-    for line in lines[i + 1 : i + 12]:
-        role = _role(line)
-        if role is not None:
-            roles.add(role)
-            address = address or "@" in line
+    for j in range(i + 1, min(i + _HEADER_BLOCK, len(body.lines))):
+        has_address = "@" in body.lines[j]
+        if body.roles[j] is not None:
+            roles.add(body.roles[j])
+            address = address or has_address
             gap = 0
         else:
             gap += 1
-            address = address or (gap == 1 and "@" in line)
+            address = address or (gap == 1 and has_address)
             if gap > 2:
                 break
     if len(roles) < 2 or not roles & {"from", "date"}:
@@ -190,18 +210,16 @@ def _opens_header_block(lines: list[str], i: int) -> bool:
     return address or (len(roles) >= 3 and "subject" in roles)
 
 
-def _header_block_end(lines: list[str], i: int) -> int:
-    end = i + 1
-    for j in range(i + 1, min(i + 12, len(lines))):
-        if _role(lines[j]) is not None:
-            end = j + 1
-    return end
+def _header_block_end(body: _Body, i: int) -> int:
+    last = min(i + _HEADER_BLOCK, len(body.lines))
+    return max(j for j in range(i, last) if body.roles[j] is not None) + 1
 
 
 def _role(line: str) -> str | None:
-    if ":" not in line and "：" not in line:
+    if ":" not in line[:60] and "：" not in line[:60]:
         return None
-    return next((role for role, pattern in _ROLE.items() if pattern.match(line)), None)
+    found = _ROLE.match(line)
+    return found.lastgroup if found else None
 
 
 def _is_quoted(line: str) -> bool:
@@ -246,11 +264,9 @@ def _only_marked_quotation(text: str) -> bool:
     """Every line with words is a '>' line or the header above one: certainly nothing new."""
     lines = text.split("\n")
     start = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    after = _splitter_end([line[:_LONGEST_LINE] for line in lines], start)
+    after = _splitter_end(_Body(lines), start)
     rest = lines[after if after is not None else start :]
-    return any(_is_quoted(line) for line in rest) and all(
-        _is_quoted(line) or not _WORD.search(line) for line in rest
-    )
+    return any(_is_quoted(line) for line in rest) and all(_is_quoted(line) or not _WORD.search(line) for line in rest)
 
 
 # --- signature ----------------------------------------------------------------------------------------------------
@@ -279,16 +295,10 @@ def _without_list_footer(lines: list[str]) -> list[str]:
     return lines
 
 
-def _filled(lines: list[str]) -> int:
-    return sum(1 for line in lines if line.strip())
-
-
 def _cut_delimiter(lines: list[str]) -> list[str]:
-    for i, line in enumerate(lines):
-        tail = lines[i + 1 :]
-        if i and _DELIMITER.match(line) and _filled(tail) <= _LONGEST_SIGNATURE:
-            return lines[:i]
-        if i and _LONG_DELIMITER.match(line) and _is_short_tail(tail):
+    filled = [i for i, line in enumerate(lines) if line.strip()]
+    for i in filled[-(_LONGEST_SIGNATURE + 1) :]:
+        if i and (_DELIMITER.match(lines[i]) or (_LONG_DELIMITER.match(lines[i]) and _is_short_tail(lines[i + 1 :]))):
             return lines[:i]
     return lines
 

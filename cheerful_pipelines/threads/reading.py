@@ -21,9 +21,7 @@ def needs_raw(stored: StoredMessage) -> bool:
     return bounces.may_be_report(stored.parsed.headers, stored.parsed.subject)
 
 
-def direction_of(
-    label_ids: tuple[str, ...], stored: StoredMessage, identity_keys: frozenset[str]
-) -> Direction:
+def direction_of(label_ids: tuple[str, ...], stored: StoredMessage, identity_keys: frozenset[str]) -> Direction:
     """Ours: Gmail says SENT, or it comes from one of us and nothing speaks against it.
 
     The From header alone proves nothing: spam and mail that failed DMARC under our name are theirs.
@@ -33,8 +31,7 @@ def direction_of(
     if stored.parsed.from_key is None or stored.parsed.from_key not in identity_keys or "SPAM" in label_ids:
         return "theirs"
     forged = any(
-        name.lower() == "authentication-results" and _FORGED.search(value)
-        for name, value in stored.parsed.headers
+        name.lower() == "authentication-results" and _FORGED.search(value) for name, value in stored.parsed.headers
     )
     return "theirs" if forged else "ours"
 

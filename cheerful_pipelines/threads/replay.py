@@ -1,6 +1,6 @@
 """The proof of the event-sourced states: made again from raw mail and events, compared byte for byte."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 
 from pydantic import BaseModel, ConfigDict
@@ -45,7 +45,11 @@ def replay_campaign(
     for start in range(0, len(threads), _THREADS_AT_ONCE):
         chunk = threads[start : start + _THREADS_AT_ONCE]
         stored = _states_by_thread(store.states(chunk))
-        replayed = _replayed(store, blobs, chunk, work.identity_keys, work.processed_seq)
+        # Another campaign of the same thread may be ahead of this one: events count up to the newest state's own.
+        until = {
+            key: max([work.processed_seq, *(state.cause_ingest_seq for state in stored.get(key, []))]) for key in chunk
+        }
+        replayed = _replayed(store, blobs, chunk, work.identity_keys, until)
         for key in chunk:
             before, now = stored.get(key, []), replayed[key]
             states += len(before)
@@ -69,24 +73,21 @@ def _replayed(
     blobs: BlobStore,
     threads: Sequence[ThreadKey],
     identity_keys: frozenset[str],
-    until_seq: int,
+    until: Mapping[ThreadKey, int],
 ) -> dict[ThreadKey, list[StateVersion]]:
-    """Versions of each thread from raw bytes; mail newer than the campaign's mark is not there yet."""
+    """Versions of each thread from raw bytes and its events up to a number of its own."""
     messages: dict[ThreadKey, dict[str, StoredMessage]] = {key: {} for key in threads}
     raws: dict[str, bytes] = {}
     for stored in store.messages(threads):
         raws[stored.raw_sha256] = raw = blobs.get(stored.raw_sha256)
         fresh = stored.model_copy(update={"parsed": parse_message(raw)})
         messages[(stored.gmail_account_id, stored.gmail_thread_id)][stored.gmail_message_id] = fresh
-    events = events_by_thread(store.events(threads, until_seq=until_seq))
+    events = events_by_thread(store.events(threads, until_seq=max(until.values(), default=0)))
     return {
         key: fold(
-            events.get(key, []),
+            [event for event in events.get(key, []) if event.ingest_seq <= until[key]],
             found,
-            {
-                name: read_message(message, raws[message.raw_sha256], identity_keys)
-                for name, message in found.items()
-            },
+            {name: read_message(message, raws[message.raw_sha256], identity_keys) for name, message in found.items()},
             identity_keys,
         )
         for key, found in messages.items()

@@ -56,9 +56,7 @@ _MESSAGE_ID_LINE = re.compile(
     r"^[\s>|*]*(?:Original-)?(?:Message-?ID|X-Original-Message-ID)\s*[:=]\s*<([^<>\s]{3,998})>", re.I | re.M
 )
 
-_SOFT_FIVES = re.compile(
-    r"^5\.(?:2\.2|2\.3|2\.4|3\.1|3\.4|4\.1|4\.5|4\.7|7\.\d+|0\.0|3\.\d|4\.6|5\.\d|6\.\d)$"
-)
+_SOFT_FIVES = re.compile(r"^5\.(?:2\.2|2\.3|2\.4|3\.1|3\.4|4\.1|4\.5|4\.7|7\.\d+|0\.0|3\.\d|4\.6|5\.\d|6\.\d)$")
 _REASONS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("sender refused", re.compile(r"reverse|\bptr\b|rdns|\bhelo\b|ehlo|sender.{0,60}(?:unknown|reject|not exist|refused|invalid|verify|not found|denied|cannot be resolved)|(?:unknown|bad|invalid|unroutable|unresolvable) sender|your (?:ip|host|server)|client host|5\.1\.[78]\b|no pointer|from address|hostname for ip|domain of sender|mail server .{0,20}(?:dns|not)", re.I)),
     ("suspended", re.compile(r"suspend|disabled|inactive|deactivated|not active|locked|expired (?:user|account|mailbox)", re.I)),
@@ -88,9 +86,7 @@ def failed_addresses(text: str) -> list[str]:
     blamed = re.findall(rf"^\s*<?({ADDRESS.pattern})>?\s*:(?!/)", text, re.M)
     if blamed:
         return list(dict.fromkeys(blamed))
-    alone = re.findall(
-        rf"^\s*(?:To:\s*)?['\"]?<?({ADDRESS.pattern})>?['\"]?\s*(?:\(.*\))?[.,]?\s*$", text, re.M
-    )
+    alone = re.findall(rf"^\s*(?:To:\s*)?['\"]?<?({ADDRESS.pattern})>?['\"]?\s*(?:\(.*\))?[.,]?\s*$", text, re.M)
     if alone:
         return list(dict.fromkeys(alone))
     near = re.findall(
@@ -99,11 +95,7 @@ def failed_addresses(text: str) -> list[str]:
         re.I,
     )
     named = near or ADDRESS.findall(text)
-    return [
-        item
-        for item in dict.fromkeys(named)
-        if not item.lower().startswith(("postmaster@", "mailer-daemon@"))
-    ][:1]
+    return [item for item in dict.fromkeys(named) if not item.lower().startswith(("postmaster@", "mailer-daemon@"))][:1]
 
 
 def message_id_line(text: str) -> re.Match[str] | None:

@@ -74,9 +74,7 @@ def campaign_fanout(
 
 def _campaigns_in_flight(instance: dg.DagsterInstance) -> set[str]:
     records = instance.get_run_records(dg.RunsFilter(statuses=_IN_FLIGHT), limit=500)
-    return {
-        record.dagster_run.tags[CAMPAIGN_TAG] for record in records if CAMPAIGN_TAG in record.dagster_run.tags
-    }
+    return {record.dagster_run.tags[CAMPAIGN_TAG] for record in records if CAMPAIGN_TAG in record.dagster_run.tags}
 
 
 SENSORS = [campaign_fanout]

@@ -64,14 +64,12 @@ def fold(
     Events of messages that are not given are passed over: they could not be stored, and a dead letter says why.
     """
     labels: dict[str, tuple[str, ...]] = {}
+    gone: set[str] = set()
     versions: list[StateVersion] = []
     for event in sorted(events, key=lambda item: item.ingest_seq):
         if event.gmail_message_id not in messages or event.gmail_message_id not in readings:
             continue
-        if event.kind == "deleted":
-            labels.pop(event.gmail_message_id, None)
-        else:
-            labels[event.gmail_message_id] = event.label_ids
+        _apply(event, labels, gone)
         document = _document(event, labels, messages, readings, identity_keys)
         if not versions and not document.messages:
             continue
@@ -90,6 +88,17 @@ def fold(
             )
         )
     return versions
+
+
+def _apply(event: MessageEvent, labels: dict[str, tuple[str, ...]], gone: set[str]) -> None:
+    """What is there after the event. New labels do not bring a deleted mail back; adding it again does."""
+    name = event.gmail_message_id
+    if event.kind == "deleted":
+        gone.add(name)
+        labels.pop(name, None)
+    elif event.kind == "added" or name not in gone:
+        gone.discard(name)
+        labels[name] = event.label_ids
 
 
 def _document(

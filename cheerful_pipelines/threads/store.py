@@ -113,9 +113,7 @@ class ThreadStore:
                 .one_or_none()
             )
             if row is None:
-                raise NotFoundError(
-                    f"There is no campaign {slug!r}.", what_to_do="See: cheerful campaigns list."
-                )
+                raise NotFoundError(f"There is no campaign {slug!r}.", what_to_do="See: cheerful campaigns list.")
             accounts = connection.execute(
                 sa.select(gmail_account.c.id)
                 .where(gmail_account.c.user_id == row["user_id"])
@@ -159,9 +157,7 @@ class ThreadStore:
             .distinct()
         )
 
-    def recipient_threads(
-        self, work: CampaignWork, among: Iterable[ThreadKey] | None = None
-    ) -> set[ThreadKey]:
+    def recipient_threads(self, work: CampaignWork, among: Iterable[ThreadKey] | None = None) -> set[ThreadKey]:
         """Threads of the campaign's senders that a recipient of it wrote in or was written to."""
         mail, person, sender = gmail_message.c, campaign_recipient.c, campaign_sender.c
         base = sa.and_(person.campaign_id == work.campaign_id, sender.campaign_id == work.campaign_id,
@@ -172,24 +168,18 @@ class ThreadStore:
                 mail.from_key == person.email_key,
                 mail.to_keys.contains(array([person.email_key])),
             ):
-                statement = (
-                    sa.select(mail.gmail_account_id, mail.gmail_thread_id).where(base, involved).distinct()
-                )
+                statement = sa.select(mail.gmail_account_id, mail.gmail_thread_id).where(base, involved).distinct()
                 if chunk is not None:
                     statement = statement.where(_thread_in(mail, chunk))
                 found |= self._keys(statement)
         return found
 
-    def attributed_threads(
-        self, campaign_id: UUID, among: Iterable[ThreadKey] | None = None
-    ) -> set[ThreadKey]:
+    def attributed_threads(self, campaign_id: UUID, among: Iterable[ThreadKey] | None = None) -> set[ThreadKey]:
         """Threads that belong to the campaign already."""
         row = thread_attribution.c
         found: set[ThreadKey] = set()
         for chunk in self._chunks_or_all(among):
-            statement = sa.select(row.gmail_account_id, row.gmail_thread_id).where(
-                row.campaign_id == campaign_id
-            )
+            statement = sa.select(row.gmail_account_id, row.gmail_thread_id).where(row.campaign_id == campaign_id)
             if chunk is not None:
                 statement = statement.where(_thread_in(row, chunk))
             found |= self._keys(statement.distinct())
@@ -250,9 +240,7 @@ class ThreadStore:
         found: list[StoredMessage] = []
         for chunk in _chunks(sorted(set(threads)), _CHUNK):
             with self._database.transaction() as connection:
-                rows = connection.execute(
-                    sa.select(*columns).where(_thread_in(gmail_message.c, chunk))
-                ).mappings()
+                rows = connection.execute(sa.select(*columns).where(_thread_in(gmail_message.c, chunk))).mappings()
                 found.extend(_stored(row) for row in rows)
         return found
 
@@ -261,9 +249,7 @@ class ThreadStore:
         mail = gmail_message.c
         with self._database.transaction() as connection:
             rows = connection.execute(
-                sa.select(gmail_message).where(
-                    sa.tuple_(mail.gmail_account_id, mail.gmail_message_id).in_(keys)
-                )
+                sa.select(gmail_message).where(sa.tuple_(mail.gmail_account_id, mail.gmail_message_id).in_(keys))
             ).mappings()
             return [_stored(row) for row in rows]
 
@@ -277,9 +263,7 @@ class ThreadStore:
                 statement = statement.where(event.ingest_seq <= until_seq)
             with self._database.transaction() as connection:
                 for row in connection.execute(statement).mappings():
-                    found.append(
-                        MessageEvent.model_validate({name: row[name] for name in MessageEvent.model_fields})
-                    )
+                    found.append(MessageEvent.model_validate({name: row[name] for name in MessageEvent.model_fields}))
         return sorted(found, key=lambda item: item.ingest_seq)
 
     def readings(self, threads: Iterable[ThreadKey]) -> list[MessageReading]:
@@ -424,9 +408,7 @@ class ThreadStore:
         for chunk in _chunks(sorted(set(threads)), _CHUNK):
             statement = sa.select(gmail_thread_state).where(_thread_in(state, chunk))
             with self._database.transaction() as connection:
-                for row in connection.execute(
-                    statement.order_by(state.gmail_thread_id, state.version)
-                ).mappings():
+                for row in connection.execute(statement.order_by(state.gmail_thread_id, state.version)).mappings():
                     fields = {name: row[name] for name in ThreadState.model_fields if name != "document"}
                     found.append(ThreadState.model_validate(fields | {"document": row["state"]}))
         return found
@@ -437,45 +419,31 @@ class ThreadStore:
         self,
         work: CampaignWork,
         looked_at: Iterable[ThreadKey],
+        considered: Iterable[UUID],
         rows: Sequence[ThreadAttribution],
         *,
         run_id: str | None = None,
     ) -> None:
         """Replace the campaign's attributions of these threads and move its mark, in one transaction.
 
-        Other campaigns' rows of the same threads only lose or gain their doubt; their own runs add to them.
+        `rows` may speak of every campaign in `considered`: other campaigns' rows of the same threads lose or gain
+        their doubt here, or go; only their own runs add to them.
         """
         attribution = thread_attribution.c
         own = [row for row in rows if row.campaign_id == work.campaign_id]
-        theirs = {(r.campaign_id, r.gmail_account_id, r.gmail_thread_id, r.recipient_id): r for r in rows}
+        now = {(r.campaign_id, r.gmail_account_id, r.gmail_thread_id, r.recipient_id): r for r in rows}
+        campaigns = [work.campaign_id, *considered]
+        lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"threads {work.user_id}"))
         with self._database.transaction() as connection:
-            connection.execute(
-                sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"threads {work.user_id}")))
-            )
+            connection.execute(sa.select(lock))
             for chunk in _chunks(sorted(set(looked_at)), _CHUNK):
                 stored = connection.execute(
-                    sa.select(thread_attribution).where(_thread_in(attribution, chunk))
+                    sa.select(thread_attribution).where(
+                        _thread_in(attribution, chunk), attribution.campaign_id.in_(campaigns)
+                    )
                 )
                 for row in stored.mappings().all():
-                    identity = (
-                        row["campaign_id"],
-                        row["gmail_account_id"],
-                        row["gmail_thread_id"],
-                        row["recipient_id"],
-                    )
-                    now = theirs.get(identity)
-                    here = _same_attribution(identity)
-                    if now is None:
-                        connection.execute(sa.delete(thread_attribution).where(here))
-                    elif (row["is_ambiguous"], row["rule"], row["conversation_key"]) != (
-                        now.is_ambiguous, now.rule, now.conversation_key,
-                    ):  # fmt: skip
-                        connection.execute(
-                            sa.update(thread_attribution).where(here).values(
-                                is_ambiguous=now.is_ambiguous, rule=now.rule, confidence=now.confidence,
-                                conversation_key=now.conversation_key, run_id=run_id,
-                            )
-                        )  # fmt: skip
+                    _bring_up_to_date(connection, row, now, run_id)
             for chunk in _chunks(own, 500):
                 values = [row.model_dump() | {"run_id": run_id} for row in chunk]
                 connection.execute(insert(thread_attribution).values(values).on_conflict_do_nothing())
@@ -501,29 +469,20 @@ class ThreadStore:
                 .where(row.campaign_id == campaign_id)
                 .order_by(row.gmail_account_id, row.gmail_thread_id, row.recipient_id)
             ).mappings()
-            return [
-                ThreadAttribution.model_validate({n: r[n] for n in ThreadAttribution.model_fields})
-                for r in rows
-            ]
+            return [ThreadAttribution.model_validate({n: r[n] for n in ThreadAttribution.model_fields}) for r in rows]
 
     # --- for checks and the sensor ---
 
     def consistency(self, campaign_id: UUID) -> dict[str, int]:
         """Counts that must be zero: attributed threads without exactly one latest state, and orphaned rows."""
         with self._database.transaction() as connection:
-            row = (
-                connection.execute(sa.text(queries.CONSISTENCY), {"campaign_id": campaign_id})
-                .mappings()
-                .one()
-            )
+            row = connection.execute(sa.text(queries.CONSISTENCY), {"campaign_id": campaign_id}).mappings().one()
             return {name: int(value) for name, value in row.items()}
 
     def latest_state_count(self, campaign_id: UUID) -> int:
         """Latest states of the campaign's threads."""
         with self._database.transaction() as connection:
-            return int(
-                connection.execute(sa.text(queries.LATEST_STATES), {"campaign_id": campaign_id}).scalar_one()
-            )
+            return int(connection.execute(sa.text(queries.LATEST_STATES), {"campaign_id": campaign_id}).scalar_one())
 
     def fingerprint(self) -> str:
         """A short text that changes with every event, import, processing or export: an idle tick's one cheap query."""
@@ -551,6 +510,24 @@ _BODIES = frozenset(("body_text", "body_html", "attachments"))
 _READING_VALUES = (
     "reader_version", "direction", "kind", "evidence", "new_words", "bounces", "bounced_message_id", "returns_at",
 )  # fmt: skip
+
+
+def _bring_up_to_date(
+    connection: sa.Connection,
+    row: sa.RowMapping,
+    now: Mapping[tuple[UUID, UUID, str, int], ThreadAttribution],
+    run_id: str | None,
+) -> None:
+    identity = (row["campaign_id"], row["gmail_account_id"], row["gmail_thread_id"], row["recipient_id"])
+    found = now.get(identity)
+    if found is None:
+        connection.execute(sa.delete(thread_attribution).where(_same_attribution(identity)))
+        return
+    values = found.model_dump(include={"is_ambiguous", "rule", "confidence", "conversation_key"})
+    if any(row[name] != value for name, value in values.items()):
+        connection.execute(
+            sa.update(thread_attribution).where(_same_attribution(identity)).values(**values, run_id=run_id)
+        )
 
 
 def _thread_in(columns: Any, keys: Sequence[ThreadKey]) -> sa.ColumnElement[bool]:

@@ -1,0 +1,191 @@
+"""How the rules do on real mail (../shared/data). One function a figure; tests hold the bars, a benchmark prints them."""
+
+import json
+import mailbox
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+from cheerful_pipelines.gmail.addresses import address_key
+from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.threads.bounces import read_report
+from cheerful_pipelines.threads.membership import LinkedMessage, conversations
+from cheerful_pipelines.threads.quoted_html import html_without_quotation
+from cheerful_pipelines.threads.quoted_text import new_words, tidy, without_quotation
+from cheerful_pipelines.threads.reading import needs_raw, read_message
+from cheerful_pipelines_tests.threads.mailroom import stored
+
+
+class Score(NamedTuple):
+    """`right` of `cases`; `wrong` names the others."""
+
+    right: int
+    cases: int
+    wrong: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        return self.right / self.cases
+
+
+def _score(results: dict[str, bool]) -> Score:
+    return Score(sum(results.values()), len(results), tuple(name for name, right in results.items() if not right))
+
+
+def thread_sets(data: Path) -> Iterator[tuple[str, list[bytes], dict[str, Any]]]:
+    """Name, raw messages in file order, expectations."""
+    for path in sorted((data / "threads").glob("*.expected.json")):
+        name = path.name.removesuffix(".expected.json")
+        expected = json.loads(path.read_text())
+        box = path.parent / f"{name}.mbox"
+        if box.exists():
+            raws = [message.as_bytes() for message in mailbox.mbox(box)]
+        else:
+            raws = [(path.parent / name / item["file"]).read_bytes() for item in expected["messages"]]
+        yield name, raws, expected
+
+
+def agreed_threads(data: Path, *, shuffle: int | None = None) -> Score:
+    """Threads on which notmuch and Dovecot agree, in file order or shuffled by a seed."""
+    results = {}
+    for name, raws, expected in thread_sets(data):
+        links = []
+        for item, raw in zip(expected["messages"], raws, strict=True):
+            parsed = parse_message(raw)
+            links.append(
+                LinkedMessage(item["n"], parsed.rfc822_message_id, parsed.in_reply_to, parsed.reference_ids)
+            )
+        if shuffle is not None:
+            Random(shuffle).shuffle(links)
+        groups: dict[str, set[int]] = defaultdict(set)
+        for key, conversation in conversations(links).items():
+            groups[conversation].add(key)
+        found = {frozenset(group) for group in groups.values()}
+        for thread in expected["notmuch_and_dovecot_refs_agree"]:
+            results[f"{name}:{thread[0]}"] = frozenset(thread) in found
+    return _score(results)
+
+
+def exact_replies(data: Path) -> dict[str, Score]:
+    """Replies equal to the source's, white space squeezed, by source; talon's quotation cases keep the signature."""
+    results: dict[str, dict[str, bool]] = defaultdict(dict)
+    for line in (data / "quotes" / "cases.jsonl").read_text().splitlines():
+        case = json.loads(line)
+        for source, expected in case["expected"].items():
+            if "reply_exact" in expected:
+                keeps_signature = source == "mailgun/talon" and "bruteforce" not in case["id"]
+                body = tidy(case["input"])
+                got = (without_quotation(body) or body) if keeps_signature else new_words(body).text
+                results[source][case["id"]] = got.split() == expected["reply_exact"].split()
+            elif "reply_text_nospace" in expected:
+                body = tidy(html_without_quotation(case["input"]).text)
+                got = without_quotation(body) or body
+                results[f"{source} html"][case["id"]] = "".join(got.split()) == expected["reply_text_nospace"]
+    return {source: _score(found) for source, found in results.items()}
+
+
+def library_replies(data: Path) -> Score | None:
+    """The same text cases by mail-parser-reply, the best kept public library; None where it is not installed."""
+    try:
+        from mailparser_reply import EmailReplyParser
+    except ImportError:
+        return None
+    parser = EmailReplyParser(languages=["en", "de", "fr", "es", "it", "nl", "pl", "da", "sv"])
+    results = {}
+    for line in (data / "quotes" / "cases.jsonl").read_text().splitlines():
+        case = json.loads(line)
+        for source, expected in case["expected"].items():
+            if "reply_exact" in expected:
+                found = parser.read(case["input"]).replies
+                keeps_signature = source == "mailgun/talon" and "bruteforce" not in case["id"]
+                got = "" if not found else found[0].full_body if keeps_signature else found[0].body
+                results[f"{source}:{case['id']}"] = got.split() == expected["reply_exact"].split()
+    return _score(results)
+
+
+def whole_replies(data: Path) -> Score:
+    """The reply in whole messages of a dozen mail programs, from raw bytes."""
+    folder = data / "quotes" / "talon-standard-replies"
+    results = {}
+    for name, expected in json.loads((folder / "expected.json").read_text()).items():
+        parsed = parse_message((folder / name).read_bytes())
+        found = new_words(parsed.body_text, parsed.body_html).text
+        # Talon keeps the signature in these; ours takes it off.
+        results[name] = found.split()[:1] == expected.split()[:1] and len(found.split()) <= len(expected.split())
+    return _score(results)
+
+
+def bounce_kinds(data: Path) -> Score:
+    """Kind of each report. A delay that its source calls a bounce ('expired') is right as a delay: our own rule."""
+    results = {}
+    for name, expected in _bounces(data):
+        raw = (data / "bounces" / name).read_bytes()
+        found = read_report(raw)
+        kind = found.kind if found else None
+        wanted = {"no_address_expected": "bounce", "not_bounce": None, "auto_reply": None}
+        results[name] = kind == wanted.get(expected["kind"], expected["kind"])
+    return _score(results)
+
+
+def failed_addresses(data: Path) -> Score:
+    """Every failed address that the source or the machine-readable part names is found."""
+    results = {}
+    for name, expected in _bounces(data):
+        named = [*expected.get("permanent", []), *expected.get("temporary", [])]
+        named += expected.get("derived_from_headers", {}).get("dsn_final_recipients", [])
+        report = read_report((data / "bounces" / name).read_bytes())
+        wanted = {address_key(address) for address in named if address}
+        if wanted and expected["kind"] == "bounce" and report is not None:
+            results[name] = wanted <= {item.address_key for item in report.failed}
+    return _score(results)
+
+
+def bounce_severity(data: Path) -> Score:
+    """hard or soft as sisimai says. Rules differ: sisimai calls 'filtered' (user unknown by a filter) soft."""
+    results = {}
+    for name, expected in _bounces(data):
+        report = read_report((data / "bounces" / name).read_bytes())
+        verdicts = {event["hard_bounce"] for event in expected.get("events", [])}
+        if len(verdicts) == 1 and report is not None and report.failed and expected["kind"] == "bounce":
+            results[name] = (report.failed[0].severity == "hard") == verdicts.pop()
+    return _score(results)
+
+
+def bounced_message_ids(data: Path) -> Score:
+    """The Message-ID of the mail that failed, where the report holds one."""
+    results = {}
+    for name, expected in _bounces(data):
+        wanted = expected.get("derived_from_headers", {}).get("embedded_message_id")
+        report = read_report((data / "bounces" / name).read_bytes())
+        if wanted and report is not None:
+            results[name] = (report.bounced_message_id or "") == wanted.strip("<> ")
+    return _score(results)
+
+
+def automatic_replies(data: Path) -> Score:
+    """auto_reply, human or bounce, of whole messages through the reader."""
+    folder = data / "autoreplies"
+    results = {}
+    for name, expected in json.loads((folder / "expected.json").read_text()).items():
+        kind = _kind((folder / name).read_bytes())
+        results[name] = {"out_of_office": "auto_reply"}.get(kind, kind) == expected["kind"]
+    return _score(results)
+
+
+def kinds_of_list_mail(data: Path) -> Counter[str]:
+    """Kinds that people's mail on lists is given: any report or automatic answer here is a person lost."""
+    kinds: Counter[str] = Counter()
+    for _, raws, _ in thread_sets(data):
+        kinds.update(_kind(raw) for raw in raws)
+    return kinds
+
+
+def _kind(raw: bytes) -> str:
+    message = stored(raw)
+    return read_message(message, raw if needs_raw(message) else None, frozenset()).kind
+
+
+def _bounces(data: Path) -> list[tuple[str, dict[str, Any]]]:
+    return list(json.loads((data / "bounces" / "expected.json").read_text()).items())
