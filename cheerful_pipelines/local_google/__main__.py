@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -26,8 +27,12 @@ def main(arguments: list[str] | None = None) -> int:
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    try:
+        server = build_server(chosen.state)
+    except (OSError, sqlite3.Error) as error:
+        sys.stderr.write(f"The state file {chosen.state} cannot be used: {error}. Name another with --state.\n")
+        return 1
     sys.stderr.write(f"Local Google on http://{chosen.host}:{listening.getsockname()[1]}, state in {chosen.state}\n")
-    server = build_server(chosen.state)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn stops in order and then raises the signal again, for these handlers: 0 means "as asked".
         signal.signal(number, lambda *_: sys.exit(0))

@@ -113,7 +113,7 @@ class AdminApi:
         return Answer(body={})
 
     def edit_cell(self, call: Call) -> Answer:
-        """As a person would: the value is parsed as typed text."""
+        """The value is stored as it stands (RAW)."""
         body = call.json()
         id_ = _text(body, "spreadsheet_id")
         where = f"{a1.quoted_title(_text(body, 'tab'))}!{_text(body, 'cell')}"

@@ -78,6 +78,9 @@ class LocalGoogle:
     def answer(self, call: Call, query: str = "") -> Answer:
         """Answer one call. Raises ConnectionBroken where a fault says that no answer gets through."""
         api = _api_of(call.path)
+        if api == "local" and "origin" in call.headers:
+            # A web page in this machine's browser could send it; nobody who may steer this server is one.
+            return error_answer(GoogleError(403, "The /local routes are not for web pages."), api)
         fault = None if api == "local" else self._faults.take(call, query)
         if fault and fault.kind not in AFTER_THE_CALL:
             self._counters.call(f"fault.{fault.kind}", 0, "", fault.status)

@@ -140,13 +140,6 @@ class Mailboxes:
             raise not_found()
         return _message(row)
 
-    def size(self, address: str, message_id: str) -> int:
-        """Bytes of the raw mail."""
-        row = self._state.reading.execute(
-            "select length(raw) from message where mailbox = ? and id = ?", (address, message_id)
-        ).fetchone()
-        return int(row[0]) if row else 0
-
     def thread(self, address: str, thread_id: str) -> list[StoredMessage]:
         """The messages of a thread, oldest first, or 404."""
         rows = self._state.reading.execute(

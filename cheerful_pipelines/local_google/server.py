@@ -53,7 +53,7 @@ def build_server(state: Path) -> uvicorn.Server:
     logging.getLogger("uvicorn.error").addFilter(_WithoutInjectedFaults())
     config = uvicorn.Config(
         build_app(state), http=_Protocol, log_config=None, log_level="warning", access_log=False, lifespan="off",
-        timeout_graceful_shutdown=3, server_header=False, backlog=512,
+        timeout_graceful_shutdown=3, timeout_keep_alive=75, server_header=False, backlog=512,
     )  # fmt: skip
     return uvicorn.Server(config)
 

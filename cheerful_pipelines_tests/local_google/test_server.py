@@ -1,5 +1,6 @@
 """Faults, tokens, restarts, and the command that runs the server."""
 
+import base64
 import http.client
 import json
 import os
@@ -8,6 +9,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from urllib.parse import urlencode
 
 import pytest
@@ -161,8 +164,6 @@ def test_a_service_account_gets_a_mailbox_by_its_subject(google, mia):
     def granted(subject, life=600):
         claims = {"iss": "robot@project.example", "sub": subject, "exp": time.time() + life}
         parts = [json.dumps(part).encode().hex() for part in ({}, {})]
-        import base64
-
         parts[1] = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
         form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": ".".join([*parts, "x"])}
         return send("POST", f"{google.url}/token", content=urlencode(form).encode())
@@ -248,6 +249,26 @@ def start_command(*arguments):
         [sys.executable, "-m", "cheerful_pipelines.local_google", *arguments],
         stderr=subprocess.PIPE, text=True, env=os.environ,
     )  # fmt: skip
+
+
+@pytest.mark.system
+def test_a_state_file_of_another_kind_is_told_in_words(tmp_path):
+    path = tmp_path / "mail.txt"
+    path.write_text("this is no database\n" * 100)
+
+    refused = start_command("--port", "0", "--state", str(path))
+
+    assert refused.wait(20) == 1
+    assert "cannot be used" in refused.stderr.read()
+
+
+def test_a_web_page_cannot_steer_the_server(google):
+    request = urllib.request.Request(f"{google.url}/local/wipe", data=b"{}", headers={"Origin": "http://evil.example"})
+
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(request)
+
+    assert caught.value.code == 403
 
 
 @pytest.mark.system
