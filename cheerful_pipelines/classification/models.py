@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,7 +54,66 @@ class Verdict(BaseModel):
     flags: dict[str, Any]
     fields: dict[str, Any]
     needs_review: bool
+    decided_by: Literal["classifier", "rules"] = "classifier"
+    """`rules`: settled before any model was asked (a bounce, an absence, a complaint, an opt-out)."""
     tokens_in: int | None = None
     tokens_out: int | None = None
     cost_usd: float | None = None
     latency_ms: float | None = None
+
+
+class PendingConversation(BaseModel):
+    """A thread state that the current classifier has not judged yet, with what is to be judged."""
+
+    model_config = ConfigDict(frozen=True)
+    thread_state_id: int
+    gmail_account_id: UUID
+    gmail_thread_id: str
+    conversation: Conversation
+
+
+class JudgedState(BaseModel):
+    """A verdict ready to be stored."""
+
+    model_config = ConfigDict(frozen=True)
+    thread_state_id: int
+    gmail_account_id: UUID
+    gmail_thread_id: str
+    cache_key: str
+    verdict: Verdict
+
+
+class EffectiveLabel(BaseModel):
+    """What a thread counts as: a person's word where there is one, else the newest verdict."""
+
+    model_config = ConfigDict(frozen=True)
+    gmail_account_id: UUID
+    gmail_thread_id: str
+    label: Label
+    is_override: bool
+    confidence: float | None  # None: a person said so
+    needs_review: bool
+
+
+class StoredVerdict(BaseModel):
+    """One row of the verdict history beside the words it was read from; for checks."""
+
+    model_config = ConfigDict(frozen=True)
+    thread_state_id: int
+    label: str
+    evidence_quote: str | None
+    inbound_words: tuple[str, ...]
+
+
+class ClassificationReport(BaseModel):
+    """What one run over a campaign did."""
+
+    model_config = ConfigDict(frozen=True)
+    looked_at: int = 0
+    classified: int = 0  # judged anew
+    cached: int = 0  # taken over from an equal conversation
+    skipped_no_words: int = 0  # nothing to judge: only delays, receipts, empty mails
+    needs_review: int = 0
+    inserted: int = 0
+    cost_usd: float | None = 0.0  # None: at least one call of unknown price
+    labels: dict[str, int] = {}  # of the new verdicts
