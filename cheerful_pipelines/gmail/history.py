@@ -30,12 +30,10 @@ def fold_history(records: Iterable[Mapping[str, Any]], known: frozenset[str] | s
     wanted: dict[str, None] = {}
     deleted: dict[str, None] = {}
     for record in records:
-        for item in record.get("messagesAdded", ()):
-            _see(item, labels, wanted, known)
-            deleted.pop(item["message"]["id"], None)
-        for kind in ("labelsAdded", "labelsRemoved"):
+        for kind in ("messagesAdded", "labelsAdded", "labelsRemoved"):
             for item in record.get(kind, ()):
-                _see(item, labels, wanted, known)
+                if item["message"]["id"] not in deleted:  # for good: Gmail never gives an id twice
+                    _see(item, labels, wanted, known)
         for item in record.get("messagesDeleted", ()):
             gone = item["message"]["id"]
             wanted.pop(gone, None)

@@ -1,0 +1,292 @@
+"""The sync against the real local server: afterwards the database says what the mailbox says, whatever happened."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.errors import AuthError, PermanentError, ThrottledError
+from cheerful_pipelines.gmail import gmail_client as gmail_client_module
+from cheerful_pipelines.gmail.gmail_client import GmailClient, GmailClients
+from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.gmail.sync import SyncReport, drain_dead_letters, sync_live, sync_month
+from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines_tests.builders import START, a_message, an_account
+
+ADDRESS = "mia@brand.example"
+
+
+class Mailbox:
+    """One mailbox on the local server and its stored copy."""
+
+    def __init__(self, google: LocalGoogleAdmin, settings: Settings, database: Database, blobs: BlobStore) -> None:
+        google.add_mailbox(ADDRESS)
+        self.google, self.settings, self.database, self.blobs = google, settings, database, blobs
+        self.account: GmailAccount = an_account(database, credentials_json=google.credentials_json(ADDRESS))
+        self.campaigns, self.store = CampaignStore(database), MailStore(database, blobs)
+        self.clients = GmailClients(settings, self.campaigns)
+
+    @property
+    def client(self) -> GmailClient:
+        return self.clients.client(self.account)
+
+    def deliver(self, number: int = 1, *, labels: tuple[str, ...] = ("INBOX", "UNREAD")) -> str:
+        moment = START + timedelta(hours=number)
+        raw = a_message().message_id(f"<m{number}@creator.example>").at(moment).text(f"words {number}").bytes()
+        return str(self.google.deliver(ADDRESS, raw, label_ids=labels, internal_date=moment)["id"])
+
+    def sync(self) -> SyncReport:
+        return sync_live(
+            self.account, self.client, self.store,
+            mark=self.campaigns.account_mark(self.account.id), first_needed=START, now=datetime.now(UTC), run_id="run",
+        )  # fmt: skip
+
+    def stored(self) -> dict[str, tuple[str, ...]]:
+        """Id to labels of every stored copy that is alive."""
+        with self.database.transaction() as connection:
+            rows = connection.execute(
+                sa.text("select gmail_message_id, label_ids from gmail_message where deleted_at is null")
+            )
+            return {row[0]: tuple(row[1]) for row in rows}
+
+    def on_server(self) -> dict[str, tuple[str, ...]]:
+        """What Gmail would list, drafts left out."""
+        ids = [one for page in self.client.list_ids() for one in page]
+        found = [item for item in self.client.fetch_raw(ids) if hasattr(item, "label_ids")]
+        return {item.gmail_message_id: tuple(sorted(item.label_ids)) for item in found if "DRAFT" not in item.label_ids}
+
+    def count(self, table: str) -> int:
+        with self.database.transaction() as connection:
+            return int(connection.execute(sa.text(f"select count(*) from {table}")).scalar_one())
+
+
+@pytest.fixture
+def mailbox(google: LocalGoogleAdmin, google_settings: Settings, database: Database, blobs: BlobStore) -> Mailbox:
+    return Mailbox(google, google_settings, database, blobs)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backoff is real in production and only costs time here."""
+    monkeypatch.setattr(gmail_client_module, "_wait", lambda _state: 0.0)
+
+
+def test_the_first_sync_lists_and_the_next_follow_history(mailbox: Mailbox) -> None:
+    mailbox.deliver(1)
+    first = mailbox.sync()
+    mailbox.deliver(2)
+    second = mailbox.sync()
+    third = mailbox.sync()
+
+    assert (first.inserted, second.inserted, third.inserted) == (1, 1, 0)
+    assert first.mark_before is None
+    assert second.mark_before == first.mark_after
+    assert third.units_spent == 2  # one history.list
+    assert mailbox.stored() == mailbox.on_server()
+
+
+def test_raw_bytes_come_back_byte_for_byte(mailbox: Mailbox) -> None:
+    raw = a_message().bytes() + b"8-bit \xff\xfe and a bare \n line"
+    mailbox.google.deliver(ADDRESS, raw, internal_date=START)
+
+    mailbox.sync()
+
+    with mailbox.database.transaction() as connection:
+        key = connection.execute(sa.text("select raw_sha256 from gmail_message")).scalar_one()
+    assert mailbox.blobs.get(key) == raw
+
+
+def test_labels_trash_and_deletion_follow(mailbox: Mailbox) -> None:
+    one, two, three = (mailbox.deliver(number) for number in (1, 2, 3))
+    mailbox.sync()
+    mailbox.google.modify_labels(ADDRESS, one, add=("STARRED",), remove=("UNREAD",))
+    mailbox.google.trash(ADDRESS, two)
+    mailbox.google.delete(ADDRESS, three)
+
+    report = mailbox.sync()
+
+    assert (report.relabelled, report.deleted, report.inserted) == (2, 1, 0)
+    assert mailbox.stored() == mailbox.on_server()
+    assert "STARRED" in mailbox.stored()[one]
+    assert mailbox.count("gmail_message") == 3  # the deleted one stays as a tombstone
+
+
+def test_an_expired_history_is_read_again_and_says_what_was_late(mailbox: Mailbox) -> None:
+    gone = mailbox.deliver(1)
+    mailbox.sync()
+    moment = datetime.now(UTC)
+    late = a_message().message_id("<late@creator.example>").at(moment).bytes()
+    mailbox.google.deliver(ADDRESS, late, internal_date=moment)
+    mailbox.google.expire_history(ADDRESS)
+
+    report = mailbox.sync()
+
+    assert report.reread_from is not None
+    assert report.found_late == 1
+    assert set(mailbox.stored()) >= {gone}
+    assert mailbox.stored() == mailbox.on_server()
+
+
+def test_a_draft_is_never_stored_and_its_sent_form_is(mailbox: Mailbox) -> None:
+    mailbox.deliver(1, labels=("DRAFT",))
+    assert mailbox.sync().inserted == 0
+
+    sent = mailbox.deliver(2, labels=("SENT",))
+    mailbox.sync()
+
+    assert set(mailbox.stored()) == {sent}
+
+
+def test_the_live_mark_never_moves_back(mailbox: Mailbox) -> None:
+    mailbox.store.advance_live_mark(mailbox.account.id, 9_000_000_000_000_000_000)
+    mailbox.store.advance_live_mark(mailbox.account.id, 5)
+
+    assert mailbox.campaigns.account_mark(mailbox.account.id).live_history_id == 9_000_000_000_000_000_000
+
+
+def test_a_revoked_token_is_an_auth_error_and_a_foreign_mailbox_is_refused(mailbox: Mailbox) -> None:
+    mailbox.google.revoke_token(ADDRESS)
+    with pytest.raises(AuthError, match="invalid_grant"):
+        mailbox.sync()
+
+    mailbox.google.add_mailbox("other@brand.example")
+    mailbox.account = an_account(
+        mailbox.database, credentials_json=mailbox.google.credentials_json("other@brand.example")
+    )
+    with pytest.raises(PermanentError, match="another mailbox"):
+        mailbox.sync()
+
+
+def test_passing_faults_cost_a_retry_and_nothing_else(mailbox: Mailbox) -> None:
+    mailbox.deliver(1)
+    mailbox.google.inject_fault(path_contains="/profile", status=500)
+    mailbox.google.inject_fault(path_contains="/messages?", status=502, kind="html")
+    mailbox.google.inject_fault(path_contains="/batch", status=429, reason="rateLimitExceeded", retry_after="1")
+
+    assert mailbox.sync().inserted == 1
+
+
+def test_a_fault_that_stays_is_raised_after_bounded_tries(mailbox: Mailbox) -> None:
+    mailbox.google.reset_counters()
+    mailbox.google.inject_fault(path_contains="/profile", status=403, reason="userRateLimitExceeded", times=99)
+
+    with pytest.raises(ThrottledError):
+        mailbox.sync()
+
+    mailbox.google.clear_faults()
+
+
+def test_a_month_is_completed_exactly_and_again_for_free(mailbox: Mailbox) -> None:
+    kept, vanishing = mailbox.deliver(1), mailbox.deliver(2)
+    mailbox.sync()
+    mailbox.google.delete(ADDRESS, vanishing)
+    late = mailbox.deliver(3)
+    month = date(START.year, START.month, 1)
+
+    def archive() -> tuple[int, int, int]:
+        report = sync_month(mailbox.account, mailbox.client, mailbox.store, month=month, run_id="run")
+        return report.listed, report.inserted, report.vanished
+
+    assert archive() == (2, 1, 1)
+    assert archive() == (2, 0, 0)
+    assert set(mailbox.stored()) == {kept, late}
+    assert mailbox.campaigns.account_mark(mailbox.account.id).archive_complete_from == month
+
+
+def test_a_message_that_does_not_come_is_a_dead_letter_until_it_comes(mailbox: Mailbox) -> None:
+    poison, healthy = mailbox.deliver(1), mailbox.deliver(2)
+    mailbox.store.bury(mailbox.account, poison, stage="fetch", reason_code="transient", run_id="run")
+    mailbox.store.bury(mailbox.account, poison, stage="fetch", reason_code="transient", run_id="run")
+    due = mailbox.store.due_dead_letters(now=datetime.now(UTC) + timedelta(days=2))
+    assert [(letter.gmail_message_id, letter.attempts) for letter in due] == [(poison, 2)]
+
+    drain_dead_letters(mailbox.account, mailbox.client, mailbox.store, due, run_id="run")
+
+    assert mailbox.store.dead_letter_backlog(mailbox.account.id) == {}
+    assert set(mailbox.stored()) == {poison}
+    mailbox.sync()
+    assert set(mailbox.stored()) == {poison, healthy}
+
+
+def test_one_mail_in_two_accounts_is_one_canonical_message_and_two_copies(mailbox: Mailbox) -> None:
+    mailbox.deliver(1)
+    mailbox.sync()
+    mailbox.google.add_mailbox("max@brand.example")
+    other = an_account(
+        mailbox.database, alias="max", address="max@brand.example",
+        credentials_json=mailbox.google.credentials_json("max@brand.example"),
+    )  # fmt: skip
+    raw = a_message().message_id("<m1@creator.example>").at(START + timedelta(hours=1)).text("words 1").bytes()
+    mailbox.google.deliver("max@brand.example", raw, internal_date=START)
+    sync_live(
+        other, mailbox.clients.client(other), mailbox.store,
+        mark=mailbox.campaigns.account_mark(other.id), first_needed=START, now=datetime.now(UTC), run_id="run",
+    )  # fmt: skip
+
+    assert (mailbox.count("message"), mailbox.count("gmail_message")) == (1, 2)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["deliver", "star", "trash", "delete", "sync", "expire"]), st.integers(0, 5)), max_size=14
+)
+
+
+@given(STEPS)
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_happens_between_syncs_the_stored_copy_equals_the_mailbox(
+    mailbox: Mailbox, steps: list[tuple[str, int]]
+) -> None:
+    """Deliveries, labels, bins, deletions and expired histories in any order; then one sync, and one for free."""
+    alive = list(mailbox.on_server())
+    for step, number in steps:
+        if step == "deliver":
+            moment = datetime.now(UTC)
+            raw = a_message().message_id(f"<{moment.timestamp()}@creator.example>").at(moment).bytes()
+            alive.append(mailbox.google.deliver(ADDRESS, raw, internal_date=moment)["id"])
+        elif step == "sync":
+            mailbox.sync()
+        elif step == "expire":
+            mailbox.google.expire_history(ADDRESS)
+        elif alive:
+            one = alive[number % len(alive)]
+            if step == "star":
+                mailbox.google.modify_labels(ADDRESS, one, add=("STARRED",))
+            elif step == "trash":
+                mailbox.google.trash(ADDRESS, one)
+            else:
+                mailbox.google.delete(ADDRESS, one)
+                alive.remove(one)
+    mailbox.sync()
+
+    assert mailbox.stored() == mailbox.on_server()
+    again = mailbox.sync()
+    assert (again.inserted, again.relabelled, again.deleted) == (0, 0, 0)
+
+
+@pytest.mark.real_mail
+def test_all_real_lists_are_stored_whole_and_a_second_run_inserts_nothing(mailbox: Mailbox, shared_data: Path) -> None:
+    """13 sets in one mailbox: repeated Message-IDs, broken headers, two routes of one month."""
+    delivered = 0
+    for expected in sorted((shared_data / "threads").glob("*.expected.json")):
+        name = expected.name.removesuffix(".expected.json")
+        mbox = shared_data / "threads" / f"{name}.mbox"
+        delivered += mailbox.google.load_mbox(ADDRESS, mbox if mbox.exists() else shared_data / "threads" / name)
+    started = START.replace(year=1990)
+    for turn in (1, 2):
+        report = sync_live(
+            mailbox.account, mailbox.client, mailbox.store, mark=mailbox.campaigns.account_mark(mailbox.account.id),
+            first_needed=started, now=datetime.now(UTC), run_id=f"run {turn}",
+        )  # fmt: skip
+
+    assert delivered == 1378
+    assert mailbox.count("gmail_message") == delivered
+    assert mailbox.count("dead_letter") == 0
+    assert report.inserted == 0
