@@ -111,12 +111,19 @@ class DemoTruth:
         return {_bare(fact.message_id): fact.label for fact in self._facts if fact.label is not None}
 
     def threads(self) -> list[ThreadTruth]:
-        """Every conversation of a campaign, once for each mailbox that holds a part of it."""
+        """Every conversation of a campaign, once for each mailbox that holds a part of it.
+
+        What ended before the campaign began is none of its own.
+        """
         grouped: dict[tuple[str, str], list[MailFact]] = defaultdict(list)
         for fact in self._facts:
             for account in fact.accounts:
                 grouped[account, fact.conversation].append(fact)
-        return [_thread(account, facts) for (account, _), facts in grouped.items()]
+        return [
+            _thread(account, facts)
+            for (account, _), facts in grouped.items()
+            if facts[-1].at >= self._campaigns[facts[0].campaign].starts_at
+        ]
 
     def thread_labels(self) -> Mapping[tuple[str, str], Label]:
         """Label by (alias, Message-ID of the newest human letter, else of the newest automatic one)."""
