@@ -23,10 +23,14 @@ from cheerful_pipelines.storage.engine import Database
 UNANSWERED = text("""
     select c.slug, a.address, m.rfc822_message_id, m.subject, m.to_keys[1] as creator
     from thread_attribution t
+    join campaign_recipient p on p.id = t.recipient_id
     join campaign c on c.id = t.campaign_id and c.status = 'ACTIVE'
     join gmail_account a on a.id = t.gmail_account_id
     join gmail_message m on m.gmail_account_id = t.gmail_account_id and m.gmail_thread_id = t.gmail_thread_id
-    where not t.is_ambiguous and 'SENT' = any(m.label_ids) and not exists (
+    where not t.is_ambiguous and 'SENT' = any(m.label_ids)
+    and not exists (  -- a reply of somebody whose every mail bounced is not counted
+        select 1 from message_reading b, jsonb_array_elements(b.bounces) f where f->>'address_key' = p.email_key)
+    and not exists (
         select 1 from thread_attribution o
         join gmail_message r on r.gmail_account_id = o.gmail_account_id and r.gmail_thread_id = o.gmail_thread_id
         where o.campaign_id = t.campaign_id and o.recipient_id = t.recipient_id and not 'SENT' = any(r.label_ids))

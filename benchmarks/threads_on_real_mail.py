@@ -36,7 +36,7 @@ def main() -> None:
     library = real_mail.library_replies(data)
     if library is not None:
         _line("  mail-parser-reply on the text cases", library._replace(wrong=()))
-    print("kinds of list mail:", dict(real_mail.kinds_of_list_mail(data)))  # noqa: T201
+    print("kinds of list mail:", dict(real_mail.kinds_of_list_mail(data)))
 
 
 def _print(name: str, measure: Callable[[Path], real_mail.Score], data: Path) -> None:
@@ -46,9 +46,9 @@ def _print(name: str, measure: Callable[[Path], real_mail.Score], data: Path) ->
 
 
 def _line(name: str, score: real_mail.Score, note: str = "") -> None:
-    print(f"{name:45} {score.right:5} of {score.cases:5} {score.share:7.1%} {note}")  # noqa: T201
+    print(f"{name:45} {score.right:5} of {score.cases:5} {score.share:7.1%} {note}")
     if score.wrong:
-        print("    not:", ", ".join(score.wrong[:40]))  # noqa: T201
+        print("    not:", ", ".join(score.wrong[:40]))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -17,6 +18,9 @@ from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import migrate
+
+if TYPE_CHECKING:
+    from cheerful_pipelines_tests.pipeline import Pipeline
 
 pytest_plugins = ["cheerful_pipelines_tests.local_google.fixtures"]
 
@@ -80,3 +84,13 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("real mail (../shared/data) is not here; this test needs it")
     return SHARED_DATA
+
+
+@pytest.fixture
+def pipeline(google_settings: Settings, database: Database, blobs: BlobStore) -> Iterator["Pipeline"]:
+    """The whole pipeline in this process, on this test's own database and local Google."""
+    from cheerful_pipelines_tests.pipeline import Pipeline  # late: only these tests pay for all definitions
+
+    built = Pipeline(google_settings, database, blobs)
+    yield built
+    built.instance.dispose()

@@ -3,11 +3,9 @@
 `Pipeline.run(asset, partition)` materializes one partition as a run would; `metadata` reads what it said.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import pytest
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
@@ -104,11 +102,3 @@ class Pipeline:
 
         with self.database.transaction() as connection:
             return int(connection.execute(text(f"select count(*) from {table}")).scalar_one())
-
-
-@pytest.fixture
-def pipeline(google_settings: Settings, database: Database, blobs: BlobStore) -> Iterator[Pipeline]:
-    """A pipeline of this test's own."""
-    built = Pipeline(google_settings, database, blobs)
-    yield built
-    built.instance.dispose()

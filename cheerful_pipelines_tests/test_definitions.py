@@ -20,8 +20,14 @@ GRAPH = {
 }
 
 RUNNING_SENSORS = {
-    "registry_partitions", "sheet_changes", "gmail_changes", "archive_months", "dead_letters", "campaign_fanout", "portfolio",
-}  # fmt: skip
+    "registry_partitions",
+    "sheet_changes",
+    "gmail_changes",
+    "archive_months",
+    "dead_letters",
+    "campaign_fanout",
+    "portfolio",
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +95,4 @@ def test_sensors_and_schedules_run_without_a_click(defs: dg.Definitions) -> None
     assert {sensor.name for sensor in repository.sensor_defs} == RUNNING_SENSORS
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in repository.sensor_defs)
     assert {schedule.name for schedule in repository.schedule_defs} == {"metrics_sheet_hourly", "nightly_reconcile"}
-    assert all(
-        schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs
-    )
+    assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs)

@@ -1,4 +1,4 @@
-"""The main job end to end: sheet row in, number out, over real HTTP, on the demo and on real mail; twice equals once."""
+"""The main job end to end: sheet row in, number out, over real HTTP, on real mail too; twice equals once."""
 
 import json
 from collections import Counter
@@ -11,7 +11,7 @@ from cheerful_pipelines.gmail.addresses import address_key
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account
-from cheerful_pipelines_tests.pipeline import Pipeline, pipeline  # noqa: F401  (a fixture)
+from cheerful_pipelines_tests.pipeline import Pipeline
 
 THREAD_SETS = (
     "notmuch-default", "notmuch-threading", "notmuch-duplicate", "notmuch-broken", "spamassassin-ilug",

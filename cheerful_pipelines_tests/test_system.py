@@ -102,7 +102,8 @@ def _filled(dagster: Database, active: list[object]) -> bool:
     with dagster.transaction() as connection:
         rows = connection.execute(
             text(
-                "select distinct asset_key, partition from event_logs where dagster_event_type = 'ASSET_MATERIALIZATION'"
+                "select distinct asset_key, partition from event_logs "
+                "where dagster_event_type = 'ASSET_MATERIALIZATION'"
             )
         ).all()
     found = {(key.strip('[]"'), partition) for key, partition in rows}
@@ -125,7 +126,8 @@ def _deliver_a_reply(database: Database, environment: dict[str, str], variables:
                 "join campaign_recipient r on r.id = t.recipient_id "
                 "join gmail_account a on a.id = t.gmail_account_id "
                 "join gmail_message m on m.gmail_account_id = a.id and m.gmail_thread_id = t.gmail_thread_id "
-                "where not t.is_ambiguous and 'SENT' = any(m.label_ids) and not exists (select 1 from thread_attribution o "
+                "where not t.is_ambiguous and 'SENT' = any(m.label_ids) "
+                "and not exists (select 1 from thread_attribution o "
                 "join gmail_message x on x.gmail_account_id = o.gmail_account_id "
                 "and x.gmail_thread_id = o.gmail_thread_id where o.campaign_id = t.campaign_id "
                 "and o.recipient_id = t.recipient_id and not 'SENT' = any(x.label_ids)) limit 1"

@@ -3,6 +3,7 @@
 Migrations themselves stand in `migrations/versions`; this file only runs them.
 """
 
+import sys
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from cheerful_pipelines.errors import CheerfulError
 from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 
@@ -41,5 +43,16 @@ def is_current(database: Database) -> bool:
     return found == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
+def main() -> None:
+    """The command: our own errors as one sentence."""
+    try:
+        database = Database(load_settings().require_database_url())
+        with database.transaction():  # says in words what is wrong where nothing answers
+            pass
+        migrate(database)
+    except CheerfulError as error:
+        sys.exit(f"{error}")
+
+
 if __name__ == "__main__":
-    migrate(Database(load_settings().require_database_url()))
+    main()

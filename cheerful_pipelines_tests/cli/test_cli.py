@@ -1,0 +1,164 @@
+"""The command-line tool as a person uses it: real Postgres, real local server, words instead of tracebacks."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.cli import app
+from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines_tests.builders import a_message
+
+
+@pytest.fixture(autouse=True)
+def _installation(google_url: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment that `dev.sh env` would export."""
+    monkeypatch.setenv("CHEERFUL_HOME", str(tmp_path))
+    monkeypatch.setenv("CHEERFUL_DATABASE_URL", database_url)
+    monkeypatch.setenv("CHEERFUL_LOCAL_GOOGLE_URL", google_url)
+    monkeypatch.setenv("CHEERFUL_CREDENTIALS_KEY", "ab" * 32)
+    monkeypatch.setenv("CHEERFUL_ADDRESS_HASH_KEY", "cd" * 16)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    load_settings.cache_clear()
+
+
+def cheerful(*words: str) -> Result:
+    return CliRunner().invoke(app, list(words))
+
+
+def registered(google: LocalGoogleAdmin) -> None:
+    """One account and one campaign, made by the tool itself."""
+    google.put_sheet("in", title="In", tabs={"People": [["Name", "Email"], ["Ana", "ana@creator.example"]]})
+    assert (
+        cheerful("accounts", "add", "mia", "--client", "brand", "--address", "mia@brand.example", "--local").exit_code
+        == 0
+    )
+    added = cheerful(
+        "campaigns", "add", "spring", "--client", "brand", "--sender", "mia", "--starts", "2026-10-01",
+        "--sheet", "https://docs.google.com/spreadsheets/d/in/edit#gid=0",
+    )  # fmt: skip
+    assert added.exit_code == 0, added.output
+
+
+def test_what_is_added_is_listed_and_shown(google: LocalGoogleAdmin) -> None:
+    registered(google)
+
+    assert "spring" in cheerful("campaigns", "list").stdout
+    assert "mia@brand.example" in cheerful("accounts", "list").stdout
+    assert "2026-10-01" in cheerful("campaigns", "show", "spring").stdout
+    assert "live_history_id" in cheerful("accounts", "show", "mia").stdout
+
+
+def test_adding_twice_changes_nothing(google: LocalGoogleAdmin, database: Database) -> None:
+    registered(google)
+    registered(google)
+
+    assert len(CampaignStore(database).campaigns()) == len(CampaignStore(database).accounts()) == 1
+
+
+def test_a_mail_is_delivered_and_a_mailbox_loaded(google: LocalGoogleAdmin, tmp_path: Path) -> None:
+    registered(google)
+    (tmp_path / "mail.mbox").write_bytes(
+        b"From a Mon Jan  1 00:00:00 2026\n" + a_message().bytes().replace(b"\r\n", b"\n")
+    )
+
+    delivered = cheerful("local", "deliver", "--account", "mia", "--from", "ana@creator.example", "--text", "Yes!")
+    loaded = cheerful("local", "load", "--mbox", str(tmp_path / "mail.mbox"), "--account", "mia")
+
+    assert delivered.exit_code == 0, delivered.output
+    assert "1 messages" in loaded.stdout
+    assert google.health()["messages"] == 2
+
+
+def test_a_sheet_is_loaded_edited_and_appended_to(google: LocalGoogleAdmin, tmp_path: Path) -> None:
+    registered(google)
+    (tmp_path / "people.csv").write_text("Name,Email\nBo,bo@creator.example\n")
+
+    assert cheerful("local", "load", "--sheet", str(tmp_path / "people.csv"), "--campaign", "spring").exit_code == 0
+    assert cheerful("local", "edit-sheet", "spring", "--cell", "A2", "--value", "Bob").exit_code == 0
+    assert cheerful("local", "edit-sheet", "spring", "--append", '"Cy, Jr",cy@creator.example').exit_code == 0
+
+    assert google.sheet_values("in", "Recipients")[1:] == [
+        ["Bob", "bo@creator.example"],
+        ["Cy, Jr", "cy@creator.example"],
+    ]
+
+
+def test_doctor_says_ok_to_all_and_names_what_is_broken(google: LocalGoogleAdmin) -> None:
+    registered(google)
+    healthy = cheerful("doctor")
+    google.revoke_token("mia@brand.example")
+    broken = cheerful("doctor")
+
+    assert (healthy.exit_code, broken.exit_code) == (0, 1), healthy.output
+    assert "FAIL" not in healthy.stdout
+    (line,) = [line for line in broken.stdout.splitlines() if line.startswith("FAIL")]
+    assert line.startswith("FAIL  Gmail of mia:")
+    assert "cheerful accounts add" in line
+
+
+def test_revoke_and_restore_are_undone_by_each_other(google: LocalGoogleAdmin, database: Database) -> None:
+    registered(google)
+    store = CampaignStore(database)
+    store.set_account_status(store.account("mia").id, status="needs_reauth", reason="invalid_grant")
+
+    assert cheerful("local", "revoke", "mia").exit_code == 0
+    assert cheerful("local", "restore", "mia").exit_code == 0
+
+    assert store.account("mia").status == "active"
+    assert cheerful("doctor").exit_code == 0
+
+
+def test_status_shows_every_account_and_campaign(google: LocalGoogleAdmin) -> None:
+    registered(google)
+
+    shown = cheerful("status")
+
+    assert shown.exit_code == 0, shown.output
+    assert "mia" in shown.stdout
+    assert "spring" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("campaigns", "show", "none"), "There is no campaign 'none'"),
+        (("accounts", "show", "none"), "There is no Gmail account 'none'"),
+        (("campaigns", "add", "Not A Slug", "--client", "b", "--sheet", "x"), "cannot be a partition key"),
+        (("campaigns", "add", "x", "--client", "b", "--sheet", "x", "--starts", "soon"), "YYYY-MM-DD"),
+        (("campaigns", "add", "x", "--client", "b", "--sheet", "x", "--type", "RAFFLE"), "PAID_PROMOTION"),
+        (("accounts", "add", "a@b.example", "--client", "b", "--address", "a@b.example", "--local"), "without @"),
+        (("accounts", "add", "mia", "--client", "b", "--address", "a@b.example"), "--credentials-file"),
+        (("local", "load",), "Name --mbox"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_a_sentence(words: tuple[str, ...], said: str) -> None:
+    result = cheerful(*words)
+
+    assert isinstance(result.exception, CheerfulError)
+    assert said in str(result.exception)
+
+
+def test_the_installed_script_prints_one_line_and_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cheerful_pipelines.cli", "campaigns", "show", "none"], capture_output=True, text=True
+    )
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("cheerful: There is no campaign 'none'")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_key_is_said_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHEERFUL_CREDENTIALS_KEY", "abcdef")
+    done = subprocess.run([sys.executable, "-m", "cheerful_pipelines.cli", "doctor"], capture_output=True, text=True)
+
+    assert done.returncode == 1
+    assert "exactly 64 hexadecimal characters, this one has 6" in done.stdout
+    assert "abcdef" not in done.stdout + done.stderr
