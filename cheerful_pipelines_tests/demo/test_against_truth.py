@@ -11,7 +11,7 @@ from cheerful_pipelines.demo.world import generate_world
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines_tests.pipeline import Pipeline, pipeline  # noqa: F401  (a fixture)
+from cheerful_pipelines_tests.pipeline import Pipeline
 
 EQUAL = (
     "recipients", "messages_sent", "contacted", "hard_bounced", "soft_bounced", "delivered", "replied", "auto_replied",
@@ -22,7 +22,7 @@ BY_MACHINE = frozenset({"bounce", "out_of_office", "auto_reply"})  # told by hea
 
 @pytest.fixture
 def truth(
-    pipeline: Pipeline,  # noqa: F811
+    pipeline: Pipeline,
     google: LocalGoogleAdmin,
     database: Database,
     google_settings: Settings,
@@ -37,7 +37,7 @@ def truth(
 
 
 def test_who_was_reached_and_who_answered_are_counted_as_it_really_happened(
-    pipeline: Pipeline,  # noqa: F811
+    pipeline: Pipeline,
     truth: DemoTruth,
     database: Database,
 ):
@@ -48,7 +48,7 @@ def test_who_was_reached_and_who_answered_are_counted_as_it_really_happened(
 
 
 def test_what_they_meant_is_found_out(
-    pipeline: Pipeline,  # noqa: F811
+    pipeline: Pipeline,
     truth: DemoTruth,
     database: Database,
 ):
