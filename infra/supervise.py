@@ -39,7 +39,7 @@ from cheerful_pipelines.storage.embedded_postgres import (  # noqa: E402
 )
 
 READY_WITHIN_SECONDS = 150.0
-GRACE_SECONDS = 12.0  # Dagster's code server does not always end on SIGTERM: SIGKILL follows
+GRACE_SECONDS = 8.0  # Dagster's code server does not always end on SIGTERM: SIGKILL follows
 LARGEST_LOG_BYTES = 20_000_000
 BIN = Path(sys.executable).parent
 

@@ -3,6 +3,7 @@
 A folder by default, any S3-compatible bucket by URL (through obstore). Nothing here knows what a mail is.
 """
 
+import contextlib
 import hashlib
 from pathlib import Path
 from urllib.parse import urlparse
@@ -44,10 +45,8 @@ class BlobStore:
     def put(self, content: bytes) -> str:
         """Store and return the SHA-256. An existing blob is left alone."""
         key = sha256_hex(content)
-        try:
+        with contextlib.suppress(obstore.exceptions.AlreadyExistsError):
             obstore.put(self._store, self._path(key), self._compressor.compress(content), mode="create")
-        except obstore.exceptions.AlreadyExistsError:
-            pass
         return key
 
     def get(self, key: str) -> bytes:

