@@ -14,7 +14,8 @@ AutomaticKind = Literal["out_of_office", "auto_reply", "list", "calendar"]
 _ABSENCE_SUBJECT = re.compile(
     r"^(?:\[[^\]]{1,40}\]\s*)?(?:[^:]{2,60}\bis out of (?:the |my )?office|[^:]{2,60}\bwill be out of the office)|"
     r"^(?:auto(?:matic|mated)?[ -]?(?:reply|response|antwort)?\s*[:-]\s*)?(?:(?:i am |i'm )?(?:currently )?"
-    r"out[ -]of[ -](?:the )?office|ooo\b|on (?:vacation|holiday|leave|annual leave|parental leave)|away from (?:the |my )?"
+    r"out[ -]of[ -](?:the )?office|ooo\b|on (?:vacation|holiday|leave|annual leave|parental leave)|"
+    r"away from (?:the |my )?"
     r"(?:office|desk|e-?mail)|vacation (?:reply|response|notice|auto)|abwesenheit|abwesend|außer haus|ausser haus|"
     r"ich bin (?:im urlaub|nicht im)|urlaub|absence|absent|en congés?|réponse d'absence|hors du bureau|"
     r"message d'absence|fuera de (?:la )?oficina|ausente|ausencia|de vacaciones|fora do escritório|ausência|"
@@ -120,7 +121,8 @@ _MONTHS = {
     name: number
     for number, names in enumerate(
         (
-            "jan january januar janvier enero janeiro gennaio", "feb february februar février febrero fevereiro febbraio",
+            "jan january januar janvier enero janeiro gennaio",
+            "feb february februar février febrero fevereiro febbraio",
             "mar march märz mars marzo março", "apr april avril abril aprile", "may mai mayo maio maggio",
             "jun june juni juin junio junho giugno", "jul july juli juillet julio julho luglio",
             "aug august août agosto", "sep sept september septembre septiembre setembro settembre",

@@ -32,7 +32,7 @@ def threads_are_whole(
 @dg.asset_check(
     asset="email_threads",
     partitions_def=CAMPAIGN_PARTITIONS,
-    description=f"Up to {_SAMPLE} threads, made again from raw mail and events, equal their stored states byte for byte.",
+    description=f"Up to {_SAMPLE} threads, made again from raw mail and events, equal the stored ones byte for byte.",
 )
 def replayed_sample_is_equal(
     context: dg.AssetCheckExecutionContext,

@@ -97,6 +97,8 @@ PULSES = """
            k.processed_ingest_seq as processed_seq,
            k.recipients_revision,
            k.processed_recipients_revision as processed_revision,
+           (select count(*) from campaign_sender s
+             where s.campaign_id = c.id and s.created_at > k.processed_at) as new_senders,
            k.metrics_computed_at is not null as was_computed,
            k.exported_at is not null as was_exported,
            c.metrics_spreadsheet_id is not null as wants_export

@@ -21,7 +21,8 @@ WEEKDAYS = (
     "mon", "tue", "wed", "thu", "fri", "sat", "sun", "mo", "di", "mi", "do", "fr", "sa", "so", "lun", "mar", "mer",
     "jeu", "ven", "sam", "dim", "mié", "jue", "vie", "sáb", "dom", "seg", "ter", "qua", "qui", "sex", "gio", "sab",
     "ma", "wo", "vr", "za", "zo", "pon", "wt", "śr", "czw", "pt", "sob", "niedz", "mån", "tis", "ons", "tors", "fre",
-    "lör", "sön", "po", "út", "st", "čt", "pá", "ne", "man", "tir", "tor", "lør", "søn", "пн", "вт", "ср", "чт", "пт", "сб", "вс",
+    "lör", "sön", "po", "út", "st", "čt", "pá", "ne", "man", "tir", "tor", "lør", "søn",
+    "пн", "вт", "ср", "чт", "пт", "сб", "вс",
     "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
 )  # fmt: skip
 

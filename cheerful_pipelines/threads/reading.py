@@ -65,7 +65,7 @@ def read_message(stored: StoredMessage, raw: bytes | None, identity_keys: frozen
 
 
 def _automatic(stored: StoredMessage, text: str, direction: Direction) -> auto_replies.AutomaticMail | None:
-    """Our own mail may carry list headers and an automatic subject and is still ours; only a machine's header counts."""
+    """Our own mail may carry list headers and an automatic subject and is still ours; machines' headers count."""
     types = tuple(attachment.content_type for attachment in stored.parsed.attachments)
     found = auto_replies.find_automatic(stored.parsed.headers, stored.parsed.subject, text, types)
     if (

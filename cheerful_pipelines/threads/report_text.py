@@ -10,7 +10,8 @@ SUBJECT = re.compile(
     r"returned (?:mail|to sender|message)|failure notice|fail(?:ed|ure).{0,20}deliver|non.?deliver|not deliver|"
     r"mail.{0,12}(?:fail|error|undeliver|warning)|bounce|could ?n.t be delivered|"
     r"delivery .{0,30}(?:fail|delay|problem)|warning: .{0,60}(?:delay|not sent|could not)|nondeliverable|"
-    r"unzustellbar|nicht zugestellt|zustellung|mail konnte nicht|remis|non remis|non distribu|échec|no se puede entregar|"
+    r"unzustellbar|nicht zugestellt|zustellung|mail konnte nicht|remis|non remis|non distribu|échec|"
+    r"no se puede entregar|"
     r"no entregado|devuelto|não entregue|falha|devolvid|mancata consegna|non recapitabile|onbestelbaar|"
     r"niedostarcz|kunde inte levereras|kunne ikke leveres|undelivered|delivery incomplete|delivery delayed",
     re.I,
@@ -31,42 +32,112 @@ _GIVEN_UP = re.compile(r"giv(?:en|ing) up|permanent|has failed|returned to sende
 SUCCESS = re.compile(r"\bsuccess|\bdelivered|\brelayed|return receipt", re.I)
 
 FAILURE = re.compile(
-    r"could ?n[o']t be delivered|could not be delivered|(?:was|were|has|have|been|is) ?n[o']t (?:been )?(?:be )?deliver|"
+    r"could ?n[o']t be delivered|could not be delivered|(?:was|were|has|have|been|"
+    r"is) ?n[o']t (?:been )?(?:be )?deliver|"
     r"undeliver|not be delivered|delivery (?:to|has|of|status|fail)|permanent (?:fatal )?error|permanent failure|"
     r"fatal error|returned (?:mail|message|to)|unable to deliver|cannot deliver|can't deliver|failed permanently|"
     r"(?:user|recipient|mailbox|address|account|host|domain)s? .{0,40}(?:unknown|not found|does(?: not|n't) exist|"
     r"unavailable|rejected|disabled|full|over quota|invalid|not exist|unrouteable)|"
-    r"(?:unknown|no such|invalid|bad|inactive|illegal) (?:local )?(?:user|recipient|mailbox|address|host|account|alias)|"
+    r"(?:unknown|no such|invalid|bad|inactive|illegal) (?:local )?(?:user|recipient|mailbox|address|host|"
+    r"account|alias)|"
     r"\b5\d\d[ -]\d\.\d{1,3}\.\d|\b55\d[ -]|\b5\.[0-7]\.\d{1,3}\b|quota exceeded|message (?:was )?(?:rejected|refused)|"
     r"did not reach|address(?:es)? (?:failed|not found)|had .{0,20}errors|wasn't delivered|message blocked|"
     r"nicht zugestellt|unzustellbar|konnte nicht|non (?:è|e) stato|n'a pas pu|no (?:se )?(?:ha )?pud|não (?:foi|pôde)|"
     r"mailbox .{0,20}(?:full|exceed)|isn't able to receive|not listed in|unrouteable|mail system error|"
-    r"couldn't|delivery error|problem delivering|could not send|mail is not able to be delivered|error while delivering",
+    r"couldn't|delivery error|problem delivering|could not send|mail is not able to be delivered|"
+    r"error while delivering",
     re.I,
 )
 
-_ORIGINAL = re.compile(
-    r"^\s*(?:-{2,}.*(?:original|message|header|text|copy|mail|unsent|returned).*|"
-    r".*(?:original message|message header|this is a copy of|body of the|returned message|unsent message|"
-    r"original mail|message follows|included below|is attached|ursprüngliche)\b.{0,60}:?\s*|"
-    r"(?:Received|Return-Path):\s.+)$",
-    re.I | re.M,
+_ORIGINAL_WORD = re.compile(r"original|message|header|text|copy|mail|unsent|returned", re.I)
+_ORIGINAL_PHRASE = re.compile(
+    r"original message|message header|this is a copy of|body of the|returned message|unsent message|"
+    r"original mail|message follows|included below|is attached|ursprüngliche",
+    re.I,
 )
+_ORIGINAL_HEADER = re.compile(r"[ \t]*(?:Received|Return-Path):[ \t]\S", re.I)
+_LONGEST_LINE = 300
+_FIRST_LINES = 120  # characters
 _MESSAGE_ID_LINE = re.compile(
-    r"^[\s>|*]*(?:Original-)?(?:Message-?ID|X-Original-Message-ID)\s*[:=]\s*<([^<>\s]{3,998})>", re.I | re.M
+    r"^[ \t>|*]*(?:Original-)?(?:Message-?ID|X-Original-Message-ID)\s*[:=]\s*<([^<>\s]{3,998})>", re.I | re.M
 )
 
 _SOFT_FIVES = re.compile(r"^5\.(?:2\.2|2\.3|2\.4|3\.1|3\.4|4\.1|4\.5|4\.7|7\.\d+|0\.0|3\.\d|4\.6|5\.\d|6\.\d)$")
 _REASONS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("sender refused", re.compile(r"reverse|\bptr\b|rdns|\bhelo\b|ehlo|sender.{0,60}(?:unknown|reject|not exist|refused|invalid|verify|not found|denied|cannot be resolved)|(?:unknown|bad|invalid|unroutable|unresolvable) sender|your (?:ip|host|server)|client host|5\.1\.[78]\b|no pointer|from address|hostname for ip|domain of sender|mail server .{0,20}(?:dns|not)", re.I)),
-    ("suspended", re.compile(r"suspend|disabled|inactive|deactivated|not active|locked|expired (?:user|account|mailbox)", re.I)),
-    ("mailbox full", re.compile(r"quota|mailbox .{0,12}full|is full|over.?quota|too many messages|insufficient (?:disk|storage)|not enough (?:disk|storage|space)|exceed.{0,30}(?:storage|limit for (?:this )?mailbox)|out of storage", re.I)),
-    ("message too large", re.compile(r"too (?:large|big)|size (?:limit|exceed)|exceeds? .{0,30}(?:size|maximum)|max(?:imum)? (?:message )?size", re.I)),
-    ("rejected as spam", re.compile(r"spam|blocked|black ?list|blocklist|reputation|\bspf\b|dmarc|dkim|policy|denied by|content.{0,20}reject|virus|rbl|spamhaus|not authori|unsolicited|rate.?limit|too many|greylist|banned|refused due|access denied|relay", re.I)),
-    ("user unknown", re.compile(r"(?:user|recipient|mailbox|address|account|alias|addressee)s? .{0,60}(?:unknown|not found|does(?: not|n't) exist|not exist|invalid|inactive|disabled|not listed|doesn't have|not known|no longer|unavailable|rejected)|(?:unknown|no such|invalid|bad|inactive|nonexistent|not a valid|no mailbox|illegal|unrecogni[sz]ed) .{0,20}(?:user|recipient|mailbox|address|account|alias|person|name|here)|isn't able|not a (?:known|valid) user|doesn't have an? .{0,20}account|undeliverable address|not our customer|no (?:mailbox|account)|5\.1\.1|user ?unknown|disabled|inactive", re.I)),
-    ("host unknown", re.compile(r"(?:host|domain)s? .{0,25}(?:unknown|not found|does(?: not|n't) exist|not exist|cannot be found)|no such (?:host|domain)|name (?:service|or service)|nxdomain|unrouteable|couldn't find any host|no mx|bad (?:host|destination)|unknown host|null mx", re.I)),
-    ("not reachable", re.compile(r"timed? ?out|connection|connect|unreachable|retry|expired|too long|giving up|queue|temporar|try again|system (?:not|busy|error)|resources|unavailable|loop|hop", re.I)),
-)  # fmt: skip
+    (
+        "sender refused",
+        re.compile(
+            r"reverse|\bptr\b|rdns|\bhelo\b|ehlo|sender.{0,60}(?:unknown|reject|not exist|refused|invalid|"
+            r"verify|not found|denied|cannot be resolved)|(?:unknown|bad|invalid|unroutable|"
+            r"unresolvable) sender|your (?:ip|host|server)|client host|5\.1\.[78]\b|no pointer|from address|"
+            r"hostname for ip|domain of sender|mail server .{0,20}(?:dns|not)",
+            re.I,
+        ),
+    ),
+    (
+        "suspended",
+        re.compile(
+            r"suspend|disabled|inactive|deactivated|not active|locked|expired (?:user|account|mailbox)",
+            re.I,
+        ),
+    ),
+    (
+        "mailbox full",
+        re.compile(
+            r"quota|mailbox .{0,12}full|is full|over.?quota|too many messages|insufficient (?:disk|storage)|"
+            r"not enough (?:disk|storage|space)|exceed.{0,30}(?:storage|limit for (?:this )?mailbox)|"
+            r"out of storage",
+            re.I,
+        ),
+    ),
+    (
+        "message too large",
+        re.compile(
+            r"too (?:large|big)|size (?:limit|exceed)|exceeds? .{0,30}(?:size|maximum)|"
+            r"max(?:imum)? (?:message )?size",
+            re.I,
+        ),
+    ),
+    (
+        "rejected as spam",
+        re.compile(
+            r"spam|blocked|black ?list|blocklist|reputation|\bspf\b|dmarc|dkim|policy|denied by|"
+            r"content.{0,20}reject|virus|rbl|spamhaus|not authori|unsolicited|rate.?limit|too many|greylist|"
+            r"banned|refused due|access denied|relay",
+            re.I,
+        ),
+    ),
+    (
+        "user unknown",
+        re.compile(
+            r"(?:user|recipient|mailbox|address|account|alias|addressee)s? .{0,60}(?:unknown|not found|"
+            r"does(?: not|n't) exist|not exist|invalid|inactive|disabled|not listed|doesn't have|not known|"
+            r"no longer|unavailable|rejected)|(?:unknown|no such|invalid|bad|inactive|nonexistent|"
+            r"not a valid|no mailbox|illegal|unrecogni[sz]ed) .{0,20}(?:user|recipient|mailbox|address|"
+            r"account|alias|person|name|here)|isn't able|not a (?:known|valid) user|"
+            r"doesn't have an? .{0,20}account|undeliverable address|not our customer|no (?:mailbox|account)|"
+            r"5\.1\.1|user ?unknown|disabled|inactive",
+            re.I,
+        ),
+    ),
+    (
+        "host unknown",
+        re.compile(
+            r"(?:host|domain)s? .{0,25}(?:unknown|not found|does(?: not|n't) exist|not exist|"
+            r"cannot be found)|no such (?:host|domain)|name (?:service|or service)|nxdomain|unrouteable|"
+            r"couldn't find any host|no mx|bad (?:host|destination)|unknown host|null mx",
+            re.I,
+        ),
+    ),
+    (
+        "not reachable",
+        re.compile(
+            r"timed? ?out|connection|connect|unreachable|retry|expired|too long|giving up|queue|temporar|"
+            r"try again|system (?:not|busy|error)|resources|unavailable|loop|hop",
+            re.I,
+        ),
+    ),
+)
 
 
 def is_delay(text: str) -> bool:
@@ -77,16 +148,29 @@ def is_delay(text: str) -> bool:
 
 def above_the_original(text: str) -> str:
     """The report's own words: what stands above the copy of the mail that failed."""
-    found = next((hit for hit in _ORIGINAL.finditer(text) if hit.start() > 120), None)
-    return text[: found.start()] if found else text
+    start = 0
+    for line in text.split("\n"):
+        # The very first lines may name the original without showing it.
+        if start > _FIRST_LINES and _begins_original(line[:_LONGEST_LINE].rstrip()):
+            return text[:start]
+        start += len(line) + 1
+    return text
+
+
+def _begins_original(line: str) -> bool:
+    if line.lstrip().startswith("--"):
+        return _ORIGINAL_WORD.search(line) is not None
+    phrase = _ORIGINAL_PHRASE.search(line)
+    return (phrase is not None and len(line) - phrase.end() <= 61) or _ORIGINAL_HEADER.match(line) is not None
 
 
 def failed_addresses(text: str) -> list[str]:
     """Addresses that the words of a report blame: `<a@b>:` first, then lines of their own, then the first named."""
-    blamed = re.findall(rf"^\s*<?({ADDRESS.pattern})>?\s*:(?!/)", text, re.M)
+    blamed = re.findall(rf"^[ \t]*<?({ADDRESS.pattern})>?[ \t]*:(?!/)", text, re.M)
     if blamed:
         return list(dict.fromkeys(blamed))
-    alone = re.findall(rf"^\s*(?:To:\s*)?['\"]?<?({ADDRESS.pattern})>?['\"]?\s*(?:\(.*\))?[.,]?\s*$", text, re.M)
+    quoted = rf"['\"]?<?({ADDRESS.pattern})>?['\"]?"
+    alone = re.findall(rf"^[ \t]*(?:To:[ \t]*)?{quoted}[ \t]*(?:\(.*\))?[.,]?[ \t\r]*$", text, re.M)
     if alone:
         return list(dict.fromkeys(alone))
     near = re.findall(

@@ -49,14 +49,16 @@ class CampaignWork(BaseModel):
     newest_seq: int
     recipients_revision: int
     processed_revision: int
+    has_new_senders: bool
     account_ids: tuple[UUID, ...]
     """Every mailbox of the client: a hand-over may lead out of the campaign's own senders."""
     identity_keys: frozenset[str]
 
     @property
     def is_full(self) -> bool:
-        """The recipients changed, or nothing was ever processed: look at all their threads."""
-        return self.processed_seq == 0 or self.recipients_revision != self.processed_revision
+        """Recipients or senders changed, or nothing was ever processed: look at all their threads."""
+        changed = self.recipients_revision != self.processed_revision or self.has_new_senders
+        return changed or self.processed_seq == 0
 
 
 class StoredVersion(BaseModel):
@@ -87,6 +89,8 @@ class CampaignPulse(BaseModel):
     processed_seq: int
     recipients_revision: int
     processed_revision: int
+    new_senders: int
+    """Mailboxes that joined the campaign after it was last processed: their older mail was never looked at."""
     was_computed: bool
     was_exported: bool
     wants_export: bool
@@ -125,6 +129,10 @@ class ThreadStore:
                     gmail_message_event.c.gmail_account_id.in_(account_ids)
                 )
             ).scalar()
+            newest_sender = connection.execute(
+                sa.select(sa.func.max(campaign_sender.c.created_at)).where(campaign_sender.c.campaign_id == row["id"])
+            ).scalar()
+            processed_at = row["processed_at"]
             identities = connection.execute(
                 sa.select(gmail_account_identity.c.address_key).where(
                     gmail_account_identity.c.gmail_account_id.in_(account_ids)
@@ -138,6 +146,7 @@ class ThreadStore:
                 newest_seq=max(newest or 0, row["processed_ingest_seq"]),
                 recipients_revision=row["recipients_revision"],
                 processed_revision=row["processed_recipients_revision"],
+                has_new_senders=bool(newest_sender and processed_at and newest_sender > processed_at),
                 account_ids=account_ids,
                 identity_keys=frozenset(identities),
             )

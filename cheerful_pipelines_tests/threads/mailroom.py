@@ -56,7 +56,12 @@ class Mailroom:
         self._count = 0
 
     def receive(
-        self, account: GmailAccount, mail: MessageBuilder, *, thread: str, name: str | None = None,
+        self,
+        account: GmailAccount,
+        mail: MessageBuilder,
+        *,
+        thread: str,
+        name: str | None = None,
         labels: Sequence[str] | None = None,
     ) -> str:
         """Store one mail in a mailbox; mail of the mailbox's own is SENT. Returns its Gmail id."""
@@ -118,5 +123,3 @@ class Mailroom:
             connection.execute(
                 sa.update(campaign_mark).where(campaign_mark.c.campaign_id == campaign.id).values(**values)
             )
-
-

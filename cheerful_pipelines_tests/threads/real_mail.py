@@ -1,4 +1,4 @@
-"""How the rules do on real mail (../shared/data). One function a figure; tests hold the bars, a benchmark prints them."""
+"""How the rules do on real mail (../shared/data), a function a figure. Tests hold the bars, a benchmark prints them."""
 
 import json
 import mailbox
@@ -54,9 +54,7 @@ def agreed_threads(data: Path, *, shuffle: int | None = None) -> Score:
         links = []
         for item, raw in zip(expected["messages"], raws, strict=True):
             parsed = parse_message(raw)
-            links.append(
-                LinkedMessage(item["n"], parsed.rfc822_message_id, parsed.in_reply_to, parsed.reference_ids)
-            )
+            links.append(LinkedMessage(item["n"], parsed.rfc822_message_id, parsed.in_reply_to, parsed.reference_ids))
         if shuffle is not None:
             Random(shuffle).shuffle(links)
         groups: dict[str, set[int]] = defaultdict(set)

@@ -111,7 +111,7 @@ def test_every_api_of_the_asset_is_as_designed() -> None:
 def pulse(**changes: Any) -> CampaignPulse:
     values = {
         "slug": "spring", "newest_relevant_seq": 7, "processed_seq": 7, "recipients_revision": 1,
-        "processed_revision": 1, "was_computed": True, "was_exported": True, "wants_export": True,
+        "processed_revision": 1, "new_senders": 0, "was_computed": True, "was_exported": True, "wants_export": True,
     }  # fmt: skip
     return CampaignPulse.model_validate(values | changes)
 

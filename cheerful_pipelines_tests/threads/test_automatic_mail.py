@@ -1,5 +1,6 @@
 """Bounces, absences, list mail, calendars: what no person wrote, and what a person wrote all the same."""
 
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -26,7 +27,7 @@ def report(*blocks: str, text: str = "Your mail could not be delivered.") -> byt
 
 
 ANA = "Final-Recipient: rfc822; ana@creator.example\r\nAction: failed\r\nStatus: 5.1.1"
-BO = "Final-Recipient: rfc822; bo@creator.example\r\nAction: failed\r\nStatus: 4.2.2\r\nDiagnostic-Code: smtp; 452 mailbox full"
+BO = ANA.replace("ana@", "bo@").replace("5.1.1", "4.2.2") + "\r\nDiagnostic-Code: smtp; 452 mailbox full"
 LATE = "Final-Recipient: rfc822; ana@creator.example\r\nAction: delayed\r\nStatus: 4.4.1"
 DONE = "Final-Recipient: rfc822; ana@creator.example\r\nAction: delivered\r\nStatus: 2.0.0"
 
@@ -81,6 +82,22 @@ def test_a_feedback_report_is_a_complaint() -> None:
 @given(st.binary(max_size=600))
 def test_any_bytes_are_read_without_an_error(raw: bytes) -> None:
     assert read_report(raw) is None or read_report(raw) == read_report(raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\r\n" * 40_000, "a" * 80_000, "a@" * 40_000, "failed to user " * 5_000, "-" * 80_000, "<a@b.example> " * 6_000],
+)
+def test_a_hostile_report_takes_its_time_in_proportion(text: str) -> None:
+    raw = (
+        "From: MAILER-DAEMON@mx.example\r\nTo: mia@brand.example\r\nSubject: Undelivered Mail\r\n\r\n"
+        f"Delivery failed\r\n{text}"
+    ).encode()
+    began = time.process_time()
+
+    assert read_report(raw) is not None
+
+    assert time.process_time() - began < 5.0
 
 
 def test_a_person_who_writes_about_a_bounce_is_a_person() -> None:

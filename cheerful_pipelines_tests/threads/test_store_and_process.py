@@ -302,6 +302,18 @@ BOUNCE = (
     b"--b\r\nContent-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; googlemail.example\r\n\r\n"
     b"Final-Recipient: rfc822; ana@creator.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
     b"Diagnostic-Code: smtp; 550-5.1.1 The email account that you tried to reach does not exist.\r\n"
-    b"--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <p1@brand.example>\r\nSubject: A gift for you\r\n\r\nHi!\r\n"
+    b"--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <p1@brand.example>\r\n\r\nHi!\r\n"
     b"--b--\r\n"
 )
+
+
+def test_a_mailbox_that_joins_later_brings_its_old_mail_in(room: Mailroom, mia: GmailAccount) -> None:
+    leo = an_account(room.database, alias="leo", address="leo@brand.example")
+    room.recipients(a_campaign(room.database), "ana@creator.example")
+    room.receive(leo, pitch().sender("leo@brand.example"), thread="t1")
+    assert process(room).threads_attributed == 0
+
+    a_campaign(room.database, senders=("mia", "leo"))
+
+    assert ThreadStore(room.database).pulses()[0].new_senders == 1
+    assert process(room).threads_attributed == 1
