@@ -21,7 +21,7 @@ from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 
 UNANSWERED = text("""
-    select c.slug, a.address, m.rfc822_message_id, m.subject, m.to_keys[1] as creator
+    select distinct on (t.recipient_id) c.slug, a.address, m.rfc822_message_id, m.subject, m.to_keys[1] as creator
     from thread_attribution t
     join campaign_recipient p on p.id = t.recipient_id
     join campaign c on c.id = t.campaign_id and c.status = 'ACTIVE'
@@ -34,7 +34,7 @@ UNANSWERED = text("""
         select 1 from thread_attribution o
         join gmail_message r on r.gmail_account_id = o.gmail_account_id and r.gmail_thread_id = o.gmail_thread_id
         where o.campaign_id = t.campaign_id and o.recipient_id = t.recipient_id and not 'SENT' = any(r.label_ids))
-    order by m.id
+    order by t.recipient_id, m.id
 """)
 REPLIED = text("""
     select value from campaign_metric m join campaign c on c.id = m.campaign_id
