@@ -1,6 +1,6 @@
 """Invented mail, campaigns and accounts for tests. Example domains only.
 
-    a_message().sender("ana@creator.example").to("mia@brand.example").subject("Hi").text("Yes!").bytes()
+a_message().sender("ana@creator.example").to("mia@brand.example").subject("Hi").text("Yes!").bytes()
 """
 
 from dataclasses import dataclass, field, replace
@@ -99,28 +99,50 @@ def a_message() -> MessageBuilder:
 
 
 def an_account(
-    database: Database, *, alias: str = "mia", address: str = "mia@brand.example", client: str = "brand",
+    database: Database,
+    *,
+    alias: str = "mia",
+    address: str = "mia@brand.example",
+    client: str = "brand",
     credentials_json: str | None = None,
 ) -> GmailAccount:
     """A stored client with a stored sender account."""
     store = CampaignStore(database)
     store.add_client(slug=client, name=client.title())
     return store.add_account(
-        client_slug=client, alias=alias, address=address,
-        credentials_json=credentials_json, credentials_key=CREDENTIALS_KEY if credentials_json else None,
+        client_slug=client,
+        alias=alias,
+        address=address,
+        credentials_json=credentials_json,
+        credentials_key=CREDENTIALS_KEY if credentials_json else None,
     )
 
 
 def a_campaign(
-    database: Database, *, slug: str = "spring", client: str = "brand", senders: tuple[str, ...] = ("mia",),
-    campaign_type: str = "GIFTING", status: str = "ACTIVE", starts_at: datetime = START - timedelta(days=1),
-    ends_at: datetime | None = None, spreadsheet_id: str | None = None, metrics_spreadsheet_id: str | None = None,
+    database: Database,
+    *,
+    slug: str = "spring",
+    client: str = "brand",
+    senders: tuple[str, ...] = ("mia",),
+    campaign_type: str = "GIFTING",
+    status: str = "ACTIVE",
+    starts_at: datetime = START - timedelta(days=1),
+    ends_at: datetime | None = None,
+    spreadsheet_id: str | None = None,
+    metrics_spreadsheet_id: str | None = None,
 ) -> Campaign:
     """A stored campaign; its sender accounts must exist."""
     store = CampaignStore(database)
     store.add_client(slug=client, name=client.title())
     return store.add_campaign(
-        client_slug=client, slug=slug, name=slug.title(), campaign_type=campaign_type, status=status,
-        starts_at=starts_at, ends_at=ends_at, spreadsheet_id=spreadsheet_id or f"sheet-{slug}",
-        metrics_spreadsheet_id=metrics_spreadsheet_id, sender_aliases=senders,
+        client_slug=client,
+        slug=slug,
+        name=slug.title(),
+        campaign_type=campaign_type,
+        status=status,
+        starts_at=starts_at,
+        ends_at=ends_at,
+        spreadsheet_id=spreadsheet_id or f"sheet-{slug}",
+        metrics_spreadsheet_id=metrics_spreadsheet_id,
+        sender_aliases=senders,
     )

@@ -1,4 +1,4 @@
-"""Take the README's pictures from a running installation with headless Chromium: `.venv/bin/python infra/screenshots.py`.
+"""Take the README's pictures from a running installation: `.venv/bin/python infra/screenshots.py`.
 
 Chromium is looked for on the path; nothing else is needed. Look at every picture before it is committed.
 """

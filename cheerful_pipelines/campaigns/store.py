@@ -175,9 +175,9 @@ class CampaignStore:
             .order_by(gmail_account.c.alias)
         )
         if campaign_id is not None:
-            statement = statement.join(
-                campaign_sender, campaign_sender.c.gmail_account_id == gmail_account.c.id
-            ).where(campaign_sender.c.campaign_id == campaign_id)
+            statement = statement.join(campaign_sender, campaign_sender.c.gmail_account_id == gmail_account.c.id).where(
+                campaign_sender.c.campaign_id == campaign_id
+            )
         with self._database.transaction() as connection:
             return [_account(row) for row in connection.execute(statement).mappings()]
 

@@ -22,7 +22,7 @@ LOGIC_VERSION = "1"
 
 WEIGHT_OF_A_RULE = 3.0
 """Added to the label's raw score by each label's first rule; the model's own scores differ by 1 to 4."""
-MODEL_OPT_OUT_FROM = 0.6
+MODEL_OPT_OUT_FROM = 0.45
 REVIEW_BELOW = 0.5
 REVIEW_BELOW_ELSEWHERE = 0.6
 """Languages other than English were learned from a quarter of the utterances each."""

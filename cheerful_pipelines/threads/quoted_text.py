@@ -56,6 +56,7 @@ _NOT_QUOTED = re.compile(r"^\s*>+.*<<\s*$|^\s*-+>")
 _BROKEN_LINK = re.compile(r"^\s*(?:\(?<?https?://\S+.*|\S+[)>])\s*$")
 _RULE = re.compile(r"^\s*(?:[-_=*–—]\s?){3,}\s*$")
 _WORD = re.compile(r"\w")
+_WRITTEN = re.compile(r"\w|[\u2190-\U0010ffff]|\.\.\.|:-?\)")  # a lone emoji or "..." is an answer too
 
 _SENT_FROM = re.compile(rf"^\s*(?:{_any_of(phrases.SENT_FROM)})\b", re.I)
 _DEVICE = re.compile(rf"(?:{_any_of(phrases.DEVICE_WORDS)})", re.I)
@@ -91,7 +92,7 @@ def new_words(body_text: str, body_html: str | None = None) -> NewWords:
     if marked:
         return NewWords(text=whole, only_quotation=True)
     own = without_quotation(whole)
-    if not _WORD.search(own):
+    if not _WRITTEN.search(own):
         return NewWords(text=whole.strip(), only_quotation=_only_marked_quotation(whole))
     return NewWords(text=without_signature(own))
 

@@ -163,7 +163,9 @@ def test_a_bounce_is_settled_by_rules_and_says_so(room: Mailroom, mia: GmailAcco
     assert (row["label"], row["provider"], classifier.calls) == ("bounce", "rules", 2)
 
 
-def test_a_persons_word_outranks_every_verdict_and_survives_the_next(room: Mailroom, mia: GmailAccount, spring: Campaign):
+def test_a_persons_word_outranks_every_verdict_and_survives_the_next(
+    room: Mailroom, mia: GmailAccount, spring: Campaign
+):
     run(room, spring)
     store = VerdictStore(room.database)
     store.set_override(mia.id, "ana", "negotiating", author="pat", reason="she named a fee on the phone")

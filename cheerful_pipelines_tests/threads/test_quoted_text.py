@@ -154,3 +154,12 @@ def test_deeply_nested_html_takes_its_time_in_proportion() -> None:
     new_words("", "<div class=gmail_quote><blockquote>" * 50_000 + "x")
 
     assert time.process_time() - began < 5.0
+
+
+def test_a_lone_emoji_above_a_quotation_is_the_whole_answer() -> None:
+    """Its quotation holds our own footer, which must never read as the writer's opt-out."""
+    body = (
+        '🙏\n\nOn Mon, 19 Oct 2026 at 15:24 Jonas <jonas@brand.example> wrote:\n\n> Hi,\n> reply with "unsubscribe"\n'
+    )
+
+    assert new_words(body).text.strip() == "🙏"
