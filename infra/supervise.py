@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlparse
@@ -67,6 +68,8 @@ class Installation:
     children: list[Child] = field(default_factory=list)
     postgres: EmbeddedPostgres | None = None
     started_at: float = field(default_factory=time.monotonic)
+    ready_at: str | None = None
+    """ISO time in UTC of the moment when everything answered: what `benchmarks/first_fill.py` counts from."""
 
     @property
     def record(self) -> Path:
@@ -188,6 +191,7 @@ def bring_up(installation: Installation, *, demo: bool, per_minute: float) -> No
     installation.say("waiting for the web UI, the code location and the daemon")
     wait_for(installation, "web", lambda: answers(f"http://127.0.0.1:{installation.web_port}/server_info"))
     wait_for(installation, "code", lambda: dagster_is_healthy(installation.web_port))
+    installation.ready_at = datetime.now(UTC).isoformat()
     write_record(installation)
     welcome(installation, demo=demo and settings.mode == "local")
 
@@ -504,6 +508,7 @@ def write_record(installation: Installation) -> None:
     record = {
         "pid": os.getpid(),
         "web_url": f"http://127.0.0.1:{installation.web_port}",
+        "ready_at": installation.ready_at,
         "environment": installation.environment,
         "processes": {child.name: child.process.pid for child in installation.children},
     }

@@ -9,6 +9,7 @@ import typer
 from cheerful_pipelines.cli.connections import campaign_store, local_google
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.gmail.addresses import address_key
 from cheerful_pipelines.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)
@@ -51,8 +52,6 @@ def add(
         raise ConfigurationError(f"{alias!r} cannot be a partition key.", what_to_do="Use a short name without @ or |.")
     if (credentials_file is None) == (not local):
         raise ConfigurationError("Name either --credentials-file FILE or --local.")
-    store = campaign_store()
-    store.add_client(slug=client, name=client)
     if local:
         google = local_google()
         google.add_mailbox(address)
@@ -60,19 +59,22 @@ def add(
     else:
         assert credentials_file is not None
         credentials = _readable_json(credentials_file)
-    account = store.add_account(
+    from cheerful_pipelines.gmail.gmail_client import GmailClients
+    from cheerful_pipelines.gmail.sync import require_same_mailbox
+
+    store, settings = campaign_store(), load_settings()
+    profile = GmailClients(settings, store).client_for(credentials, address=address).profile()
+    keys = frozenset(address_key(one) for one in (address, *(send_as or ())))
+    require_same_mailbox(profile, alias=alias, identity_keys=keys)
+    store.add_client(slug=client, name=client)
+    store.add_account(
         client_slug=client,
         alias=alias,
         address=address,
         credentials_json=credentials,
-        credentials_key=load_settings().require_credentials_key(),
+        credentials_key=settings.require_credentials_key(),
         identities=send_as or (),
     )
-    from cheerful_pipelines.gmail.gmail_client import GmailClients
-    from cheerful_pipelines.gmail.sync import require_same_mailbox
-
-    profile = GmailClients(load_settings(), store).client(account).profile()
-    require_same_mailbox(account, profile)
     print(f"{alias} is connected ({profile.messages_total} messages); the sensors sync it within half a minute")
 
 

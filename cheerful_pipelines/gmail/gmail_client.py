@@ -228,13 +228,17 @@ class GmailClients:
         key = (account.id, credentials)  # new credentials, new client: a reconnect takes effect at once
         if key not in self._clients:
             self._clients = {known: client for known, client in self._clients.items() if known[0] != account.id}
-            endpoint = self._settings.google_endpoint("gmail")
-            self._clients[key] = GmailClient(
-                lambda: _build_service(credentials, account.address, endpoint),
-                batch_uri=f"{endpoint or 'https://gmail.googleapis.com'}/batch/gmail/v1",
-                prices=PRICES_SINCE_MAY_2026,
-            )
+            self._clients[key] = self.client_for(credentials, address=account.address)
         return self._clients[key]
+
+    def client_for(self, credentials_json: str, *, address: str) -> GmailClient:
+        """A client that is not kept, for credentials that are not stored yet: they prove themselves first."""
+        endpoint = self._settings.google_endpoint("gmail")
+        return GmailClient(
+            lambda: _build_service(credentials_json, address, endpoint),
+            batch_uri=f"{endpoint or 'https://gmail.googleapis.com'}/batch/gmail/v1",
+            prices=PRICES_SINCE_MAY_2026,
+        )
 
 
 def _build_service(credentials_json: str, address: str, endpoint: str | None) -> Any:

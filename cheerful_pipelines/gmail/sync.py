@@ -135,7 +135,7 @@ def _read_window(
 ) -> SyncReport:
     """List and fetch everything since `start`. The history id is taken before the listing: no gap behind it."""
     profile = client.profile()
-    require_same_mailbox(account, profile)
+    require_same_mailbox(profile, alias=account.alias, identity_keys=account.identity_keys)
     listed = [one for page in client.list_ids(after=start) for one in page]
     # Known ones are fetched again too: without history, their labels may have changed unseen.
     counts = _fetch_all(account, client, store, listed, run_id=run_id)
@@ -145,11 +145,11 @@ def _read_window(
     return counts.model_copy(update={"deleted": deleted, "mark_after": profile.history_id})
 
 
-def require_same_mailbox(account: GmailAccount, profile: Profile) -> None:
-    """Raise PermanentError where the credentials open another mailbox than the one registered."""
-    if address_key(profile.address) not in account.identity_keys:
+def require_same_mailbox(profile: Profile, *, alias: str, identity_keys: frozenset[str]) -> None:
+    """Raise PermanentError where the credentials open another mailbox than the one named for them."""
+    if address_key(profile.address) not in identity_keys:
         raise PermanentError(
-            f"The credentials of account {account.alias!r} open another mailbox than the one registered.",
+            f"The credentials of account {alias!r} open another mailbox than the one named for it.",
             what_to_do="Connect the right mailbox: cheerful accounts add, with that mailbox's own credentials.",
         )
 

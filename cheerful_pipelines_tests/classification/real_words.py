@@ -20,9 +20,13 @@ SAME = {
 }
 
 
+POSITIVE = {"interested", "details_provided", "negotiating"}
+_CLASSIFIER = LocalClassifier()
+
+
 def said(words: str) -> str | None:
     """The label of one reply by itself."""
-    verdict = classify(reply(words), LocalClassifier())
+    verdict = classify(reply(words), _CLASSIFIER)
     return None if verdict is None else verdict.label
 
 

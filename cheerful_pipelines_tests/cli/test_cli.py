@@ -162,3 +162,24 @@ def test_a_wrong_key_is_said_without_showing_it(monkeypatch: pytest.MonkeyPatch)
     assert done.returncode == 1
     assert "exactly 64 hexadecimal characters, this one has 6" in done.stdout
     assert "abcdef" not in done.stdout + done.stderr
+
+
+def test_credentials_that_do_not_prove_themselves_leave_nothing_behind(
+    google: LocalGoogleAdmin, database: Database, tmp_path: Path
+) -> None:
+    google.add_mailbox("mia@brand.example")
+    google.add_mailbox("theo@brand.example")
+    (tmp_path / "theo.json").write_text(google.credentials_json("theo@brand.example"))
+    (tmp_path / "mia.json").write_text(google.credentials_json("mia@brand.example"))
+    google.revoke_token("mia@brand.example")
+
+    for file, said in (("theo.json", "another mailbox"), ("mia.json", "invalid_grant")):
+        result = cheerful(
+            "accounts", "add", "mia", "--client", "brand", "--address", "mia@brand.example",
+            "--credentials-file", str(tmp_path / file),
+        )  # fmt: skip
+        assert isinstance(result.exception, CheerfulError), result.output
+        assert said in str(result.exception)
+
+    assert CampaignStore(database).accounts() == []
+    assert CampaignStore(database).clients() == []
