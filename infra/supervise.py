@@ -115,13 +115,22 @@ def stop(_options: argparse.Namespace) -> int:
         return 0
     supervisor = psutil.Process(running["pid"])
     supervisor.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if not is_alive(supervisor):
+            print("stopped")
+            return 0
+        time.sleep(0.1)
+    print("it does not stop; see ./infra/dev.sh logs", file=sys.stderr)
+    return 1
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs. A zombie has ended: only its parent has not asked yet."""
     try:
-        supervisor.wait(timeout=60)
-    except psutil.TimeoutExpired:
-        print("it does not stop; see ./infra/dev.sh logs", file=sys.stderr)
-        return 1
-    print("stopped")
-    return 0
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def status(_options: argparse.Namespace) -> int:
