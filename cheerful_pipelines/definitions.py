@@ -19,6 +19,7 @@ from cheerful_pipelines.metrics.assets import ASSETS as METRIC_ASSETS
 from cheerful_pipelines.metrics.checks import CHECKS as METRIC_CHECKS
 from cheerful_pipelines.metrics.sensors import SENSORS as METRIC_SENSORS
 from cheerful_pipelines.recipients.assets import ASSETS as RECIPIENT_ASSETS
+from cheerful_pipelines.recipients.assets import JOBS as RECIPIENT_JOBS
 from cheerful_pipelines.recipients.checks import CHECKS as RECIPIENT_CHECKS
 from cheerful_pipelines.recipients.sensors import SENSORS as RECIPIENT_SENSORS
 from cheerful_pipelines.resources import RESOURCES
@@ -53,7 +54,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *METRIC_SENSORS,
         ],
         schedules=SCHEDULES,
-        jobs=[*JOBS, *GMAIL_JOBS],
+        jobs=[*JOBS, *RECIPIENT_JOBS, *GMAIL_JOBS],
         resources={**RESOURCES, **overrides},
         # A process a step costs three times a run; every step of ours is short or waits for the network.
         executor=dg.in_process_executor,

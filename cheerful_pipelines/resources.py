@@ -25,7 +25,7 @@ from cheerful_pipelines.storage.engine import Database
 if TYPE_CHECKING:
     from cheerful_pipelines.classification.classify import Classifier
     from cheerful_pipelines.gmail.gmail_client import GmailClients
-    from cheerful_pipelines.recipients.sheets_client import SheetsClient
+    from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
 
 @lru_cache(maxsize=1)
@@ -47,7 +47,7 @@ def _gmail_clients() -> "GmailClients":
 
 @lru_cache(maxsize=1)
 def _sheets() -> "SheetsClient":
-    from cheerful_pipelines.recipients.sheets_client import SheetsClient
+    from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
     return SheetsClient.from_settings(load_settings())
 

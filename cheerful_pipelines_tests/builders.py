@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import Self
+from typing import Any, Self
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
@@ -130,8 +130,9 @@ def a_campaign(
     ends_at: datetime | None = None,
     spreadsheet_id: str | None = None,
     metrics_spreadsheet_id: str | None = None,
+    **sheet: Any,
 ) -> Campaign:
-    """A stored campaign; its sender accounts must exist."""
+    """A stored campaign; its sender accounts must exist. `sheet`: tab, gid, range and the like of its recipients."""
     store = CampaignStore(database)
     store.add_client(slug=client, name=client.title())
     return store.add_campaign(
@@ -145,4 +146,5 @@ def a_campaign(
         spreadsheet_id=spreadsheet_id or f"sheet-{slug}",
         metrics_spreadsheet_id=metrics_spreadsheet_id,
         sender_aliases=senders,
+        **sheet,
     )

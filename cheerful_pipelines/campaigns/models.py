@@ -1,14 +1,18 @@
 """What a client, a campaign and a sender account are, as frozen values between the layers. No I/O."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 CampaignType = Literal["GIFTING", "PAID_PROMOTION"]
 CampaignStatus = Literal["DRAFT", "ACTIVE", "COMPLETED"]
+SOURCE_FIELDS = ("spreadsheet_id", "sheet_tab", "sheet_gid", "sheet_range", "header_row", "column_mapping")
+"""What of a campaign says where its recipients stand and how they are read: a change of it imports again."""
+
 AccountStatus = Literal["active", "needs_reauth", "paused"]
 
 
@@ -36,8 +40,20 @@ class Campaign(BaseModel):
     ends_at: datetime | None
     spreadsheet_id: str
     sheet_tab: str | None
-    column_mapping: dict[str, str]
+    sheet_gid: int | None = None
+    sheet_range: str | None = None
+    header_row: int | None = None
+    column_mapping: dict[str, tuple[str, ...]]
+    """Field (email, name, handle, or a name of one's own) to the headers under which it may stand, best first."""
+    writes_problems_tab: bool = False
     metrics_spreadsheet_id: str | None
+
+    @field_validator("column_mapping", mode="before")
+    @classmethod
+    def _one_header_is_a_list_of_one(cls, given: object) -> object:
+        if not isinstance(given, Mapping):
+            return given
+        return {field: (headers,) if isinstance(headers, str) else headers for field, headers in given.items()}
 
 
 class GmailAccount(BaseModel):

@@ -1,5 +1,6 @@
 """Clients, campaigns, accounts, senders and their marks in Postgres. Rows never leave: frozen models do."""
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -8,8 +9,8 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.campaigns.models import AccountMark, Campaign, CampaignMark, Client, GmailAccount
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, AccountMark, Campaign, CampaignMark, Client, GmailAccount
+from cheerful_pipelines.errors import NotFoundError, PermanentError
 from cheerful_pipelines.gmail.addresses import address_key
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.engine import Database
@@ -57,11 +58,18 @@ class CampaignStore:
         ends_at: datetime | None = None,
         time_zone: str = "UTC",
         sheet_tab: str | None = None,
-        column_mapping: Mapping[str, str] | None = None,
+        sheet_gid: int | None = None,
+        sheet_range: str | None = None,
+        header_row: int | None = None,
+        column_mapping: Mapping[str, str | Sequence[str]] | None = None,
+        writes_problems_tab: bool = False,
         metrics_spreadsheet_id: str | None = None,
         sender_aliases: Sequence[str] = (),
     ) -> Campaign:
-        """Make or update a campaign by slug and let the named accounts send for it. Raises NotFoundError."""
+        """Make or update a campaign by slug and let the named accounts send for it.
+
+        Raises NotFoundError for an unknown client or account, PermanentError for a slug of another client's.
+        """
         values: dict[str, Any] = {
             "name": name,
             "campaign_type": campaign_type,
@@ -71,7 +79,11 @@ class CampaignStore:
             "time_zone": time_zone,
             "spreadsheet_id": spreadsheet_id,
             "sheet_tab": sheet_tab,
+            "sheet_gid": sheet_gid,
+            "sheet_range": sheet_range,
+            "header_row": header_row,
             "column_mapping": dict(column_mapping or {}),
+            "writes_problems_tab": writes_problems_tab,
             "metrics_spreadsheet_id": metrics_spreadsheet_id,
         }
         with self._database.transaction() as connection:
@@ -80,11 +92,27 @@ class CampaignStore:
             ).scalar_one_or_none()
             if user_id is None:
                 raise NotFoundError(f"There is no client {client_slug!r}.", what_to_do="Add it first.")
+            before = connection.execute(sa.select(campaign).where(campaign.c.slug == slug)).mappings().one_or_none()
+            if before is not None and before["user_id"] != user_id:
+                raise PermanentError(
+                    f"The campaign {slug!r} belongs to another client than {client_slug!r}.",
+                    what_to_do="Choose another short name.",
+                )
             statement = insert(campaign).values(id=uuid4(), user_id=user_id, slug=slug, **values)
             campaign_id = connection.execute(
                 statement.on_conflict_do_update(index_elements=[campaign.c.slug], set_=values).returning(campaign.c.id)
             ).scalar_one()
             connection.execute(insert(campaign_mark).values(campaign_id=campaign_id).on_conflict_do_nothing())
+            # through JSON, since the stored mapping holds lists where the given one may hold tuples
+            if before is not None and any(_json(before[name]) != _json(values[name]) for name in SOURCE_FIELDS):
+                connection.execute(
+                    sa.update(campaign_mark)
+                    .where(campaign_mark.c.campaign_id == campaign_id)
+                    .values(
+                        sheet_drive_version=None,  # the unchanged file is to be read again
+                        sheet_source_revision=campaign_mark.c.sheet_source_revision + 1,
+                    )
+                )
             for alias in sender_aliases:
                 account_id = connection.execute(
                     sa.select(gmail_account.c.id).where(
@@ -234,6 +262,10 @@ class CampaignStore:
                 .one()
             )
         return CampaignMark.model_validate({name: row[name] for name in CampaignMark.model_fields})
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _campaign(row: sa.RowMapping) -> Campaign:

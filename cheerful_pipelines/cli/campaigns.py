@@ -2,10 +2,12 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
+from zoneinfo import available_timezones
 
 import typer
 
+from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.cli.connections import campaign_store
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError
@@ -35,6 +37,7 @@ def show(slug: str) -> None:
     mark = store.campaign_mark(campaign.id)
     facts = {
         **campaign.model_dump(exclude={"id", "user_id", "column_mapping"}),
+        "columns": "; ".join(f"{f}: {' or '.join(names)}" for f, names in campaign.column_mapping.items()) or None,
         "senders": ", ".join(account.alias for account in store.accounts(campaign_id=campaign.id)) or None,
         **mark.model_dump(exclude={"sheet_content_hash", "exported_hash"}),
     }
@@ -45,46 +48,115 @@ def show(slug: str) -> None:
 def add(
     slug: Annotated[str, typer.Argument(help="Short name: letters, digits, hyphens. It is the partition key.")],
     client: Annotated[str, typer.Option(help="The client's short name; made if it is new.")],
-    sheet: Annotated[str, typer.Option(help="URL or id of the sheet with the recipients.")],
-    type_: Annotated[str, typer.Option("--type", help="GIFTING or PAID_PROMOTION.")] = "GIFTING",
-    starts: Annotated[str, typer.Option(help="First day of outreach, YYYY-MM-DD. Default: today.")] = "",
-    ends: Annotated[str, typer.Option(help="Last day, YYYY-MM-DD.")] = "",
-    name: Annotated[str, typer.Option(help="Readable name. Default: the short name.")] = "",
-    status: Annotated[str, typer.Option(help="DRAFT, ACTIVE or COMPLETED.")] = "ACTIVE",
-    time_zone: Annotated[str, typer.Option(help="The client's time zone: days are cut by it.")] = "UTC",
-    tab: Annotated[str, typer.Option(help="Tab of the sheet. Default: the first.")] = "",
-    metrics_sheet: Annotated[str, typer.Option(help="URL or id of the sheet that gets the numbers.")] = "",
+    sheet: Annotated[str | None, typer.Option(help="URL (with its gid) or id of the recipients' sheet.")] = None,
+    type_: Annotated[str | None, typer.Option("--type", help="GIFTING (default) or PAID_PROMOTION.")] = None,
+    starts: Annotated[str | None, typer.Option(help="First day of outreach, YYYY-MM-DD. Default: today.")] = None,
+    ends: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD.")] = None,
+    name: Annotated[str | None, typer.Option(help="Readable name. Default: the short name.")] = None,
+    status: Annotated[str | None, typer.Option(help="DRAFT, ACTIVE (default) or COMPLETED.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="The client's zone: days are cut by it. Default: UTC.")] = None,
+    tab: Annotated[str | None, typer.Option(help="Title of the sheet's tab. Default: the first.")] = None,
+    gid: Annotated[int | None, typer.Option(help="The tab by its gid; taken from the URL where it has one.")] = None,
+    range_: Annotated[
+        str | None, typer.Option("--range", help="Only these cells: A5:F, People!A5:F, or a named range.")
+    ] = None,
+    header_row: Annotated[int | None, typer.Option(help="Row of the header. Default, or 0: looked for.", min=0)] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="FIELD=HEADER or FIELD=HEADER,OTHER. Fields: email, name, handle, or your own."),
+    ] = None,
+    problems_tab: Annotated[
+        bool | None, typer.Option(help='Keep a tab "Cheerful problems" in the recipients\' sheet. Default: no.')
+    ] = None,
+    metrics_sheet: Annotated[str | None, typer.Option(help="URL or id of the sheet that gets the numbers.")] = None,
     sender: Annotated[list[str] | None, typer.Option(help="Alias of a sending account; repeat for several.")] = None,
 ) -> None:
-    """Add a campaign, or change it by its short name. Sensors take it from there."""
+    """Add a campaign, or change one: what is not named stays as it is, "" takes a setting away."""
     if _SLUG.fullmatch(slug) is None:
         raise ConfigurationError(f"{slug!r} cannot be a partition key.", what_to_do="Use a-z, 0-9 and hyphens.")
-    for given, known in ((type_, ("GIFTING", "PAID_PROMOTION")), (status, ("DRAFT", "ACTIVE", "COMPLETED"))):
-        if given not in known:
-            raise ConfigurationError(f"{given!r} is not one of {', '.join(known)}.")
     store = campaign_store()
+    known = next((found for found in store.campaigns() if found.slug == slug), None)
+    if known is None and not sheet:
+        raise ConfigurationError(f"{slug!r} is a new campaign.", what_to_do="Name its sheet: --sheet URL.")
+    values = _kept_of(known) if known is not None else {**_DEFAULTS, "name": slug, "starts_at": _today()}
+    given = {
+        "name": name or None,
+        "campaign_type": _one_of(type_, "GIFTING", "PAID_PROMOTION"),
+        "status": _one_of(status, "DRAFT", "ACTIVE", "COMPLETED"),
+        "starts_at": _day(starts) if starts else None,
+        "ends_at": _day(ends) if ends else ends,
+        "time_zone": _zone(time_zone or None),
+        "sheet_tab": tab,
+        "sheet_gid": gid,
+        "sheet_range": range_,
+        "header_row": header_row,
+        "column_mapping": _mapping(map_) if map_ is not None else None,
+        "writes_problems_tab": problems_tab,
+        "metrics_spreadsheet_id": spreadsheet_id(metrics_sheet) if metrics_sheet else metrics_sheet,
+    }
+    if sheet:
+        if gid_in(sheet) is not None or spreadsheet_id(sheet) != values.get("spreadsheet_id"):
+            values |= {"sheet_tab": None, "sheet_gid": gid_in(sheet)}
+        values["spreadsheet_id"] = spreadsheet_id(sheet)
+    # None was not named; "" and 0 take a setting away, but a gid of 0 is the first tab, and False is an answer.
+    values |= {
+        key: (value if value or key in _ZERO_COUNTS else None) for key, value in given.items() if value is not None
+    }
     store.add_client(slug=client, name=client)
-    campaign = store.add_campaign(
-        client_slug=client,
-        slug=slug,
-        name=name or slug,
-        campaign_type=type_,
-        status=status,
-        starts_at=_day(starts) if starts else datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0),
-        ends_at=_day(ends) if ends else None,
-        time_zone=time_zone,
-        spreadsheet_id=spreadsheet_id(sheet),
-        sheet_tab=tab or None,
-        metrics_spreadsheet_id=spreadsheet_id(metrics_sheet) if metrics_sheet else None,
-        sender_aliases=sender or (),
-    )
+    campaign = store.add_campaign(client_slug=client, slug=slug, sender_aliases=sender or (), **values)
     print(f"{campaign.slug} stands; the sensors make its partition and import its sheet within half a minute")
+
+
+_ZERO_COUNTS = ("sheet_gid", "writes_problems_tab", "column_mapping")
+_DEFAULTS: dict[str, Any] = {"campaign_type": "GIFTING", "status": "ACTIVE", "time_zone": "UTC"}
+
+
+def _kept_of(campaign: Campaign) -> dict[str, Any]:
+    return campaign.model_dump(exclude={"id", "user_id", "slug"})
+
+
+def _today() -> datetime:
+    return datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _one_of(given: str | None, *known: str) -> str | None:
+    if given is not None and given not in known:
+        raise ConfigurationError(f"{given!r} is not one of {', '.join(known)}.")
+    return given
+
+
+def _zone(given: str | None) -> str | None:
+    if given is not None and given not in available_timezones():
+        raise ConfigurationError(f"{given!r} is no time zone.", what_to_do="Write it like Europe/Lisbon.")
+    return given
+
+
+def _mapping(given: list[str]) -> dict[str, tuple[str, ...]]:
+    """`email=Contact,Mail` and the like; "" alone takes the mapping away."""
+    mapping: dict[str, tuple[str, ...]] = {}
+    for item in filter(None, given):
+        field, equals, headers = item.partition("=")
+        names = tuple(header.strip() for header in headers.split(",") if header.strip())
+        if not equals or not field.strip() or not names:
+            raise ConfigurationError(f"--map {item!r} names no column.", what_to_do="Write --map email=Contact,Mail.")
+        mapping[field.strip()] = names
+    return mapping
 
 
 def spreadsheet_id(text: str) -> str:
     """The id in a Sheets URL, or the text itself."""
     match = _SHEET_URL.search(text)
     return match.group(1) if match else text
+
+
+def gid_in(text: str) -> int | None:
+    """The tab that a Sheets URL points to.
+
+    >>> gid_in("https://docs.google.com/spreadsheets/d/abc/edit?gid=77#gid=77")
+    77
+    """
+    match = re.search(r"[#?&]gid=(\d+)", text)
+    return int(match.group(1)) if match else None
 
 
 def _day(text: str) -> datetime:

@@ -41,7 +41,7 @@ def _checks() -> Iterator[Check]:
     except CheerfulError:
         return  # said above; what follows needs the registry
     from cheerful_pipelines.gmail.gmail_client import GmailClients
-    from cheerful_pipelines.recipients.sheets_client import SheetsClient
+    from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
     clients = GmailClients(load_settings(), store)
     for account in accounts:

@@ -135,6 +135,7 @@ def _register(admin: LocalGoogleAdmin, campaigns: CampaignStore, world: DemoWorl
             spreadsheet_id=campaign.spreadsheet_id,
             sheet_tab=campaign.sheet_tab,
             metrics_spreadsheet_id=campaign.metrics_spreadsheet_id,
+            writes_problems_tab=campaign.status == "ACTIVE",
             sender_aliases=[sender.alias for sender in campaign.senders],
         )
 

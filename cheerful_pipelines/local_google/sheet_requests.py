@@ -2,8 +2,8 @@
 
 What changes values, grids or tabs is done. What only changes looks (colours, fonts, borders, widths, data
 validation) is checked for its tab and then let go: this server has no eyes. Number formats are kept, since
-they decide what FORMATTED_VALUE reads. Filters, protected ranges, merges and charts are kept and shown by
-spreadsheets.get. A kind that is none of these is refused with 400.
+they decide what FORMATTED_VALUE reads. Filters, hidden rows, named and protected ranges, merges and charts are
+kept and shown by spreadsheets.get. A kind that is none of these is refused with 400.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from cheerful_pipelines.local_google.spreadsheets import DEFAULT_COLUMNS, DEFAUL
 
 Body = dict[str, Any]
 _ONLY_LOOKS = (
-    "updateDimensionProperties", "autoResizeDimensions", "updateBorders", "setDataValidation", "unmergeCells",
+    "autoResizeDimensions", "updateBorders", "setDataValidation", "unmergeCells",
     "addDimensionGroup",
 )  # fmt: skip
 _GRID = {"frozenRowCount", "frozenColumnCount", "hideGridlines"}
@@ -199,6 +199,18 @@ def _delete_dimension(books: Spreadsheets, book: Book, body: Body) -> None:
     _shift(books, book, body, insert=False)
 
 
+def _update_dimension_properties(books: Spreadsheets, book: Book, body: Body) -> None:
+    """Hidden rows are kept; hidden columns, widths and heights are looks."""
+    where, mask = body.get("range") or {}, mask_of(body)
+    tab = tab_of(book, where.get("sheetId"))
+    if where.get("dimension") != "ROWS" or not {"hiddenByUser", "*"} & set(mask):
+        return
+    rows = set(range(int(where.get("startIndex", 0)), int(where.get("endIndex", tab.row_count))))
+    hidden = set(tab.extras.get("hiddenRows", []))
+    hidden = hidden | rows if (body.get("properties") or {}).get("hiddenByUser") else hidden - rows
+    _write_extras(books, book, tab, {**tab.extras, "hiddenRows": sorted(hidden)})
+
+
 def _shift(books: Spreadsheets, book: Book, body: Body, *, insert: bool) -> None:
     where = body.get("range") or {}
     tab = tab_of(book, where.get("sheetId"))
@@ -226,6 +238,7 @@ def _shift(books: Spreadsheets, book: Book, body: Body, *, insert: bool) -> None
 
 _KEPT = {
     # kind: (where it is kept, the name of its body, the name of its id)
+    "addNamedRange": ("namedRanges", "namedRange", "namedRangeId"),
     "addProtectedRange": ("protectedRanges", "protectedRange", "protectedRangeId"),
     "addChart": ("charts", "chart", "chartId"),
     "addBanding": ("bandedRanges", "bandedRange", "bandedRangeId"),
@@ -238,7 +251,8 @@ def _keep(books: Spreadsheets, book: Book, kind: str, body: Body) -> Body:
     place, name, id_name = _KEPT[kind]
     tab, kept = _looked_up(book, body), dict(body.get(name) or {})
     if id_name:
-        kept.setdefault(id_name, books.new_sheet_id())
+        id_ = books.new_sheet_id()
+        kept.setdefault(id_name, str(id_) if id_name == "namedRangeId" else id_)
     _write_extras(books, book, tab, {**tab.extras, place: [*tab.extras.get(place, []), kept]})
     return {kind: {name: kept}} if id_name else {}
 
@@ -290,11 +304,13 @@ _KINDS: dict[str, Callable[[Spreadsheets, Book, Body], Body | None]] = {
     "appendDimension": _append_dimension,
     "insertDimension": _insert_dimension,
     "deleteDimension": _delete_dimension,
+    "updateDimensionProperties": _update_dimension_properties,
     "repeatCell": repeat_cell,
     "updateCells": update_cells,
     "appendCells": append_cells,
     "setBasicFilter": _set_basic_filter,
     "clearBasicFilter": _clear_basic_filter,
+    "deleteNamedRange": _drop("namedRanges", "namedRangeId"),
     "deleteProtectedRange": _drop("protectedRanges", "protectedRangeId"),
     "deleteEmbeddedObject": _drop("charts", "chartId"),
     "deleteBanding": _drop("bandedRanges", "bandedRangeId"),

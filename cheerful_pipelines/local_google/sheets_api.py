@@ -69,12 +69,18 @@ class SheetsApi:
                     grid.get("rowCount", DEFAULT_ROWS), grid.get("columnCount", DEFAULT_COLUMNS),
                 )  # fmt: skip
                 self._books.write_tab(id_, tab, position)
-        return Answer(body=self._book_json(self._books.get(id_), [], with_cells=False))
+        return Answer(body=self._book_json(self._books.get(id_), []))
 
     def get(self, call: Call) -> Answer:
         book = self._books.get(call.params["spreadsheetId"])
-        wants_cells = call.flag("includeGridData") or "data" in call.first("fields")
-        return Answer(body=self._book_json(book, call.query.get("ranges", []), with_cells=wants_cells))
+        fields = call.first("fields")
+        wants_data = call.flag("includeGridData") or "data" in fields
+        only_rows = "rowMetadata" in fields and "rowData" not in fields
+        return Answer(
+            body=self._book_json(
+                book, call.query.get("ranges", []), with_data=wants_data, with_cells=wants_data and not only_rows
+            )
+        )
 
     def batch_update(self, call: Call) -> Answer:
         """All requests or none."""
@@ -88,10 +94,12 @@ class SheetsApi:
             self._books.touch(id_)
         found: dict[str, Any] = {"spreadsheetId": id_, "replies": replies}
         if body.get("includeSpreadsheetInResponse"):
-            found["updatedSpreadsheet"] = self._book_json(self._books.get(id_), [], with_cells=False)
+            found["updatedSpreadsheet"] = self._book_json(self._books.get(id_), [])
         return Answer(body=found)
 
-    def _book_json(self, book: Book, ranges: list[str], *, with_cells: bool) -> dict[str, Any]:
+    def _book_json(
+        self, book: Book, ranges: list[str], *, with_data: bool = False, with_cells: bool = False
+    ) -> dict[str, Any]:
         wanted = [self._books.locate(book, text) for text in ranges]
         sheets = []
         for position, tab in enumerate(book.tabs):
@@ -100,10 +108,10 @@ class SheetsApi:
                 continue
             sheet: dict[str, Any] = {"properties": tab_properties(tab, position)}
             sheet |= {name: tab.extras[name] for name in _EXTRAS if tab.extras.get(name)}
-            if with_cells:
-                sheet["data"] = grid_data(self._books, book, tab, boxes)
+            if with_data:
+                sheet["data"] = grid_data(self._books, book, tab, boxes, with_cells=with_cells)
             sheets.append(sheet)
-        return {
+        return ({"namedRanges": book.named_ranges} if book.named_ranges else {}) | {
             "spreadsheetId": book.id,
             "properties": {"title": book.title, "locale": "en_US", "timeZone": "Etc/GMT", "autoRecalc": "ON_CHANGE"},
             "sheets": sheets,

@@ -45,6 +45,11 @@ class Book:
         """The tab with that id."""
         return next((tab for tab in self.tabs if tab.sheet_id == sheet_id), None)
 
+    @property
+    def named_ranges(self) -> list[dict[str, Any]]:
+        """Every NamedRange resource."""
+        return [item for tab in self.tabs for item in tab.extras.get("namedRanges", [])]
+
     def tab_by_title(self, title: str) -> Tab | None:
         """The tab with that title, else one that differs only in case."""
         exact = next((tab for tab in self.tabs if tab.title == title), None)
@@ -192,7 +197,13 @@ class Spreadsheets:
     # ---- ranges
 
     def locate(self, book: Book, text: str) -> tuple[Tab, Box]:
-        """The tab and the box, clipped to its grid, that a range means, or 400 in Google's words."""
+        """The tab and the box, clipped to its grid, that a range means, or 400 in Google's words.
+
+        The name of a named range outranks A1 notation, as far as the two can be mixed up at all.
+        """
+        named = next((item for item in book.named_ranges if item["name"] == text), None)
+        if named is not None:
+            return self._named(book, named["range"], text)
         reference = a1.parse_range(text)
         box = reference.box
         if reference.tab is not None:
@@ -203,6 +214,16 @@ class Spreadsheets:
             tab, box = (titled, Box()) if titled else (book.tabs[0], box)
         if tab is None:
             raise a1.unparsable(text)
+        return tab, a1.clip(box, tab.row_count, tab.column_count, text)
+
+    def _named(self, book: Book, where: dict[str, Any], text: str) -> tuple[Tab, Box]:
+        tab = book.tab_by_id(where.get("sheetId", 0))
+        if tab is None:
+            raise a1.unparsable(text)
+        box = Box(
+            where.get("startRowIndex", 0), where.get("startColumnIndex", 0),
+            where.get("endRowIndex"), where.get("endColumnIndex"),
+        )  # fmt: skip
         return tab, a1.clip(box, tab.row_count, tab.column_count, text)
 
     def replace(self, spreadsheet_id: str, title: str, tabs: dict[str, list[list[Any]]]) -> None:

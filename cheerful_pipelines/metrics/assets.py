@@ -18,8 +18,9 @@ from cheerful_pipelines.metrics.sheet_tabs import desired_tabs
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.metrics.tables import by_campaign, headline_table, portfolio_table
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
-from cheerful_pipelines.recipients.sheets_client import SheetsClient
+from cheerful_pipelines.recipients.own_writes import own_write
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 _OWNERS = ["team:cheerful-data"]
@@ -117,7 +118,9 @@ def metrics_sheet(
         lines = thread_lines(store.facts(campaign.slug))
         page = metrics_page(settings, campaign.slug)
         desired = desired_tabs(campaign, metrics, lines, page_url=page)
-        result = export_tabs(sheets, settings, campaign, desired)
+        with own_write(database, sheets, campaign.metrics_spreadsheet_id) as write:
+            result = export_tabs(sheets, settings, campaign, desired)
+            write.has_changed_something = result.write_requests > 0
         if computed_at is not None:
             store.mark_exported(campaign.id, exported_at=computed_at, content_hash=result.content_hash)
     return dg.MaterializeResult(

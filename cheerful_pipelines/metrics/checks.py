@@ -20,8 +20,8 @@ from cheerful_pipelines.metrics.export import read_back
 from cheerful_pipelines.metrics.sheet_tabs import desired_tabs
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
-from cheerful_pipelines.recipients.sheets_client import SheetsClient
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 _SHOWN = 20

@@ -4,7 +4,7 @@ No rule of counting belongs here.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import insert
 
+from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.metrics.models import (
     BounceFact,
@@ -415,7 +416,7 @@ def _upsert(
     computed_at: datetime,
     run_id: str | None,
 ) -> None:
-    for part in _batches(rows):
+    for part in in_batches(rows, _BATCH_ROWS):
         statement = insert(campaign_metric).values(
             [
                 {**row.model_dump(), "campaign_id": campaign_id, "computed_at": computed_at, "run_id": run_id}
@@ -428,15 +429,10 @@ def _upsert(
 
 def _delete(connection: sa.Connection, campaign_id: UUID, keys: Sequence[tuple[Any, ...]]) -> None:
     key_columns = sa.tuple_(*(campaign_metric.c[name] for name in _KEY))
-    for part in _batches(keys):
+    for part in in_batches(keys, _BATCH_ROWS):
         connection.execute(
             sa.delete(campaign_metric).where(campaign_metric.c.campaign_id == campaign_id, key_columns.in_(part))
         )
-
-
-def _batches(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), _BATCH_ROWS):
-        yield items[start : start + _BATCH_ROWS]
 
 
 def _model(model: type[_Model], row: sa.RowMapping | dict[str, Any]) -> _Model:

@@ -1,21 +1,33 @@
-"""The asset `sheet_recipients`: stored recipients equal the sheet's rows. Wiring; rules are in the verbs."""
+"""The asset `sheet_recipients`: stored recipients equal the sheet's rows. And the job that only says what would happen.
 
+Wiring; rules are in the verbs.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.errors import CheerfulError, SheetContentError
 from cheerful_pipelines.failures import API_RETRY, dagster_failures
+from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
-from cheerful_pipelines.recipients.diff import compare, guard_removals
-from cheerful_pipelines.recipients.models import ParsedSheet, RecipientDiff, SheetValues
-from cheerful_pipelines.recipients.parse_rows import parse_rows
-from cheerful_pipelines.recipients.problems_table import problems_as_markdown
-from cheerful_pipelines.recipients.sheets_client import SheetsClient
+from cheerful_pipelines.recipients.diff import WHAT_TO_DO
+from cheerful_pipelines.recipients.import_plan import ImportPlan, plan_import
+from cheerful_pipelines.recipients.import_report import diff_as_markdown, problems_as_markdown
+from cheerful_pipelines.recipients.models import AppliedImport
+from cheerful_pipelines.recipients.own_writes import own_write
+from cheerful_pipelines.recipients.problems_sheet import tab_link, write_problems_tab
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
+
+logger = get_logger(__name__)
+
+GUARD_NAME = "nothing_lost_by_accident"
 
 
 class ImportConfig(dg.Config):
@@ -36,12 +48,22 @@ class ImportConfig(dg.Config):
         "new people, updates changed ones, brings back those listed again and softly removes those no "
         "longer there (their threads and numbers stay). Rows that cannot be taken are named with row number "
         "and reason. A sheet that would remove too many people at once stops the import before anything is "
-        "written."
+        "written. The job `preview_recipients` tells what an import would do without doing it."
     ),
     retry_policy=API_RETRY,
     pool="sheets",
-    code_version="1",
+    code_version="2",
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),  # a bad sheet stops only itself
+    check_specs=[
+        dg.AssetCheckSpec(
+            GUARD_NAME,
+            asset="sheet_recipients",
+            partitions_def=CAMPAIGN_PARTITIONS,
+            blocking=True,
+            description="The sheet still has its e-mail column and its people: before anything is written, an "
+            "import stops that would remove more than a set share of the active recipients, or all of them.",
+        )
+    ],
 )
 def sheet_recipients(
     context: dg.AssetExecutionContext,
@@ -49,68 +71,125 @@ def sheet_recipients(
     database: dg.ResourceParam[Database],
     sheets: dg.ResourceParam[SheetsClient],
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[Any]:
-    """Read, parse, compare, guard, write."""
+) -> Iterator[dg.AssetCheckResult | dg.MaterializeResult[Any]]:
+    """Plan, guard, write; then tell the client's sheet what could not be taken."""
     with dagster_failures():
         campaign = CampaignStore(database).campaign(context.partition_key)
-        # The version comes first: an edit between the two reads shows as a newer version at the next tick.
-        drive_version = sheets.drive_version(campaign.spreadsheet_id)
-        values = sheets.read_values(campaign.spreadsheet_id, campaign.sheet_tab)
-        parsed = parse_rows(values.rows, column_mapping=campaign.column_mapping)
         store = RecipientStore(database)
-        stored = store.current(campaign.id)
-        diff = compare(stored.recipients, parsed.recipients)
-        guard_removals(diff, share=settings.removal_guard_share, allow_removals=config.allow_removals)
-        revision = store.apply(
-            campaign.id,
-            diff,
-            parsed.problems,
-            expected_revision=stored.revision,
-            content_hash=parsed.content_hash,
-            drive_version=drive_version,
-            run_id=context.run_id,
+        try:
+            plan = plan_import(
+                sheets,
+                store,
+                campaign,
+                share=settings.removal_guard_share,
+                allow_removals=config.allow_removals,
+            )
+        except SheetContentError as error:
+            yield dg.AssetCheckResult(check_name=GUARD_NAME, passed=False, description=str(error))
+            raise
+        yield _guard_result(plan)
+        if not plan.verdict.passed:
+            raise SheetContentError(plan.verdict.words, what_to_do=WHAT_TO_DO)
+        applied = store.apply(
+            campaign,
+            plan.diff,
+            plan.problems,
+            expected_revision=plan.expected_revision,
+            record=plan.record(context.run_id),
         )
-    metadata = {
-        **_counts(parsed, diff),
-        **_words(campaign, values, parsed),
-        "mode": settings.mode,
-        "sheet_drive_version": drive_version,
-        "recipients_revision_before": stored.revision,
-        "recipients_revision_after": revision,
-    }
-    return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(parsed.content_hash))
+        told = _tell_the_client(database, sheets, campaign, plan) if campaign.writes_problems_tab else "not asked for"
+    yield dg.MaterializeResult(
+        metadata={
+            **_words(plan, applied),
+            "problems_tab": told,
+            "mode": settings.mode,
+            "recipients_revision_before": plan.expected_revision,
+            "recipients_revision_after": applied.revision,
+        },
+        data_version=dg.DataVersion(plan.sheet.parsed.content_hash),
+    )
 
 
-def _counts(parsed: ParsedSheet, diff: RecipientDiff) -> dict[str, int]:
-    """rows = active + rejected + duplicates + no_address + blank."""
+@dg.op(
+    description="Reads the sheet and says what an import would do: counts and every changed row. Writes nothing.",
+    pool="sheets",
+    retry_policy=API_RETRY,
+)
+def preview_import(
+    context: dg.OpExecutionContext,
+    database: dg.ResourceParam[Database],
+    sheets: dg.ResourceParam[SheetsClient],
+    settings: dg.ResourceParam[Settings],
+) -> None:
+    """An AssetObservation of `sheet_recipients` carries what was found."""
+    with dagster_failures():
+        campaign = CampaignStore(database).campaign(context.partition_key)
+        plan = plan_import(sheets, RecipientStore(database), campaign, share=settings.removal_guard_share)
+    context.log_event(
+        dg.AssetObservation(
+            asset_key="sheet_recipients",
+            partition=context.partition_key,
+            description="Preview of an import. Nothing was written.",
+            metadata={
+                **_words(plan, None),
+                "would_stop": not plan.verdict.passed,
+                "removal_guard": plan.verdict.words,
+            },
+        )
+    )
+
+
+@dg.job(
+    partitions_def=CAMPAIGN_PARTITIONS,
+    description="What an import of the campaign's sheet would do, without doing it: see the observation of "
+    "sheet_recipients that the run leaves.",
+)
+def preview_recipients() -> None:
+    """One op."""
+    preview_import()
+
+
+def _guard_result(plan: ImportPlan) -> dg.AssetCheckResult:
+    verdict = plan.verdict
+    return dg.AssetCheckResult(
+        check_name=GUARD_NAME,
+        passed=verdict.passed,
+        description=verdict.words if verdict.passed else f"{verdict.words} {WHAT_TO_DO}",
+        metadata={"removed": verdict.removed, "active_before": verdict.active_before},
+    )
+
+
+def _tell_the_client(database: Database, sheets: SheetsClient, campaign: Campaign, plan: ImportPlan) -> str:
+    """Write the problems tab. The import stands by now, so trouble with the tab is told and fails nothing."""
+    try:
+        with own_write(database, sheets, campaign.spreadsheet_id) as write:
+            written = write_problems_tab(sheets, campaign.slug, plan.sheet.window, plan.problems)
+            write.has_changed_something = written.write_requests > 0
+    except CheerfulError as error:
+        logger.warning("problems_tab_not_written", campaign=campaign.slug, error=type(error).__name__)
+        return f"Not written; the next import tries again. {error}"
+    return f"{written.cells_written} cells written"
+
+
+def _words(plan: ImportPlan, applied: AppliedImport | None) -> dict[str, dg.MetadataValue[Any]]:
+    """What an import or its preview tells: counts, places, and tables without any address."""
+    window, columns = plan.sheet.window, plan.sheet.parsed.columns
     return {
-        "rows": parsed.rows,
-        "active": len(parsed.recipients),
-        "added": len(diff.added),
-        "changed": len(diff.changed),
-        "reactivated": len(diff.reactivated),
-        "removed": len(diff.removed),
-        "moved": len(diff.moved),
-        "unchanged": diff.unchanged,
-        "rejected": parsed.count("rejected"),
-        "duplicates": parsed.count("duplicate"),
-        "no_address": parsed.count("no_address"),
-        "blank": parsed.blank,
-        "cells_with_more_addresses": parsed.count("extra_address"),
-    }
-
-
-def _words(campaign: Campaign, values: SheetValues, parsed: ParsedSheet) -> dict[str, dg.MetadataValue[Any]]:
-    link = f"https://docs.google.com/spreadsheets/d/{campaign.spreadsheet_id}/edit#gid={values.sheet_id}"
-    columns = parsed.columns
-    return {
-        "sheet": dg.MetadataValue.url(link),
-        "tab": dg.MetadataValue.text(values.tab),
+        **{name: dg.MetadataValue.int(count) for name, count in plan.counts.model_dump().items()},
+        "changes": dg.MetadataValue.md(diff_as_markdown(plan.diff, plan.problems, applied.ids if applied else None)),
+        "problems": dg.MetadataValue.md(problems_as_markdown(plan.problems)),
+        "sheet": dg.MetadataValue.url(tab_link(window)),
+        "tab": dg.MetadataValue.text(window.tab),
         "header_row": dg.MetadataValue.int(columns.header_row),
+        "columns": dg.MetadataValue.text(
+            ", ".join(f"{field}: {letter}" for field, letter in columns.layout.fields.items())
+        ),
         "custom_fields": dg.MetadataValue.text(", ".join(columns.custom.values()) or "none"),
         "missing_columns": dg.MetadataValue.text(", ".join(columns.missing) or "none"),
-        "problems": dg.MetadataValue.md(problems_as_markdown(parsed.problems)),
+        "header_drift": dg.MetadataValue.text("; ".join(plan.drift) or "none"),
+        "sheet_drive_version": dg.MetadataValue.text(plan.sheet.drive_version),
     }
 
 
 ASSETS = [sheet_recipients]
+JOBS = [preview_recipients]

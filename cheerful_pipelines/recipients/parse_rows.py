@@ -3,7 +3,8 @@
 The header is found in columns.py, addresses are judged in addresses_in_cells.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain, islice
 
 from cheerful_pipelines.gmail.addresses import address_key
 from cheerful_pipelines.recipients.addresses_in_cells import (
@@ -12,51 +13,124 @@ from cheerful_pipelines.recipients.addresses_in_cells import (
     is_error,
     read_address_cell,
 )
-from cheerful_pipelines.recipients.columns import column_letter, find_columns
-from cheerful_pipelines.recipients.models import Cell, ParsedRecipient, ParsedSheet, RowProblem, SheetColumns
+from cheerful_pipelines.recipients.columns import HEADER_WITHIN_ROWS, find_columns
+from cheerful_pipelines.recipients.models import ParsedRecipient, ParsedSheet, RowProblem, SheetColumns
+from cheerful_pipelines.sheets.a1 import cell_name
+from cheerful_pipelines.sheets.models import Cell
 
 
-def parse_rows(rows: Sequence[Sequence[Cell]], *, column_mapping: Mapping[str, str] | None = None) -> ParsedSheet:
-    """Take a tab apart: ragged rows in, recipients and problems out.
+def parse_rows(
+    rows: Iterable[Sequence[Cell]],
+    *,
+    column_mapping: Mapping[str, Sequence[str]] | None = None,
+    first_row: int = 1,
+    first_column: int = 0,
+    header_row: int | None = None,
+) -> ParsedSheet:
+    """Take a window of a tab apart: ragged rows in, recipients and problems out. Holds no row that it has passed.
 
-    `rows` start at the sheet's row 1. Of two rows with one address the first wins. Raises SheetContentError
-    where no header names an e-mail column.
+    `rows` begin at the sheet's row `first_row`, their cells at column `first_column` (0-based). Of two rows with
+    one address the first wins. Raises SheetContentError where no header names an e-mail column.
     """
-    columns = find_columns(rows, mapping=column_mapping or {})
+    stream = iter(rows)
+    head = list(islice(stream, max(HEADER_WITHIN_ROWS, (header_row or 0) - first_row + 1)))
+    columns = find_columns(
+        head,
+        mapping=column_mapping or {},
+        first_row=first_row,
+        first_column=first_column,
+        header_row=header_row,
+    )
+    sheet = _Places(columns, first_column)
     taken: dict[str, ParsedRecipient] = {}
     problems: list[RowProblem] = []
-    blank = 0
-    for number, row in enumerate(rows[columns.header_row :], columns.header_row + 1):
+    filled = blank = 0
+    for number, row in enumerate(chain(head[columns.header_row - first_row + 1 :], stream), columns.header_row + 1):
         if not any(cell_text(cell) for cell in row):
             blank += 1
             continue
+        filled += 1
         found = read_address_cell(_cell(row, columns.email))
-        problem = _why_not(found, number, columns)
+        problem = sheet.why_not(found, number, row)
         if problem is not None:
             problems.append(problem)
             continue
         recipient = _recipient(row, found, number, columns)
         first = taken.setdefault(recipient.email_key, recipient)
         if first is not recipient:
-            problems.append(_duplicate(number, first.sheet_row, columns))
-        elif len(found.addresses) + len(found.reasons) > 1:
-            problems.append(_extra(found, number, columns))
+            problems.append(sheet.duplicate(number, first.sheet_row))
+            continue
+        if len(found.addresses) + len(found.reasons) > 1:
+            problems.append(sheet.extra(found, number))
+        if (broken := sheet.error_cells(row, number)) is not None:
+            problems.append(broken)
     return ParsedSheet(
         columns=columns,
-        rows=len(rows) - columns.header_row,
+        rows=filled,
         blank=blank,
         recipients=tuple(taken.values()),
         problems=tuple(problems),
     )
 
 
-def _why_not(found: CellAddresses, number: int, columns: SheetColumns) -> RowProblem | None:
-    cell = f"{column_letter(columns.email)}{number}"
-    if found.is_empty:
-        return RowProblem(sheet_row=number, kind="no_address", cell=cell, reason="The row has no address yet.")
-    if not found.addresses:
-        return RowProblem(sheet_row=number, kind="rejected", cell=cell, reason=found.reasons[0])
-    return None
+class _Places:
+    """Says what is wrong with a row in terms of the sheet's own cells."""
+
+    def __init__(self, columns: SheetColumns, first_column: int) -> None:
+        self._columns = columns
+        self._first_column = first_column
+
+    def _cell(self, column: int, number: int) -> str:
+        return cell_name(self._first_column + column, number)
+
+    def why_not(self, found: CellAddresses, number: int, row: Sequence[Cell]) -> RowProblem | None:
+        cell = self._cell(self._columns.email, number)
+        if found.is_empty:
+            return RowProblem(
+                sheet_row=number,
+                kind="no_address",
+                cell=cell,
+                reason="The row has no address yet.",
+                name=_value(row, self._columns.name) or None,
+                handle=_value(row, self._columns.handle) or None,
+            )
+        if found.error is not None:
+            reason = f"{cell}: {found.error} stands where an address should be: mend the cell's formula."
+            return RowProblem(sheet_row=number, kind="rejected", cell=cell, reason=reason)
+        if not found.addresses:
+            return RowProblem(sheet_row=number, kind="rejected", cell=cell, reason=found.reasons[0])
+        return None
+
+    def duplicate(self, number: int, first: int) -> RowProblem:
+        return RowProblem(
+            sheet_row=number,
+            kind="duplicate",
+            cell=self._cell(self._columns.email, number),
+            other_row=first,
+            reason=f"The same address stands in row {first}, which is taken.",
+        )
+
+    def extra(self, found: CellAddresses, number: int) -> RowProblem:
+        reason = (
+            f"The cell holds {len(found.addresses)} addresses; only the first is taken. Give each person a row."
+            if len(found.addresses) > 1
+            else ("Only one of the addresses in the cell is valid; it is taken. Another: " + found.reasons[0])
+        )
+        cell = self._cell(self._columns.email, number)
+        return RowProblem(sheet_row=number, kind="extra_address", cell=cell, reason=reason)
+
+    def error_cells(self, row: Sequence[Cell], number: int) -> RowProblem | None:
+        """Formulas' errors beside a good address: the row is taken without those values."""
+        used = {*self._columns.custom, self._columns.name, self._columns.handle}
+        broken = [
+            (self._cell(column, number), text)
+            for column, cell in enumerate(row)
+            if column in used and is_error(text := cell_text(cell))
+        ]
+        if not broken:
+            return None
+        reason = ", ".join(f"{cell}: {text}" for cell, text in broken) + ". The row is taken without them."
+        return RowProblem(sheet_row=number, kind="error_cell", cell=broken[0][0], reason=reason)
 
 
 def _recipient(row: Sequence[Cell], found: CellAddresses, number: int, columns: SheetColumns) -> ParsedRecipient:
@@ -67,28 +141,8 @@ def _recipient(row: Sequence[Cell], found: CellAddresses, number: int, columns: 
         name=_value(row, columns.name) or found.display_name,
         handle=_value(row, columns.handle) or None,
         custom_fields=custom,
+        mapped_fields=columns.mapped,
         sheet_row=number,
-    )
-
-
-def _duplicate(number: int, first: int, columns: SheetColumns) -> RowProblem:
-    return RowProblem(
-        sheet_row=number,
-        kind="duplicate",
-        cell=f"{column_letter(columns.email)}{number}",
-        other_row=first,
-        reason=f"The same address stands in row {first}, which is taken.",
-    )
-
-
-def _extra(found: CellAddresses, number: int, columns: SheetColumns) -> RowProblem:
-    reason = (
-        f"The cell holds {len(found.addresses)} addresses; only the first is taken. Give each person a row."
-        if len(found.addresses) > 1
-        else ("Only one of the addresses in the cell is valid; it is taken. Another: " + found.reasons[0])
-    )
-    return RowProblem(
-        sheet_row=number, kind="extra_address", cell=f"{column_letter(columns.email)}{number}", reason=reason
     )
 
 

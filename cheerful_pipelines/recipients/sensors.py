@@ -10,8 +10,8 @@ from cheerful_pipelines.errors import CheerfulError, TransientError
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.models import SheetWatch
-from cheerful_pipelines.recipients.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.store import RecipientStore
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
@@ -26,18 +26,19 @@ SheetState = str | CheerfulError
 def decide(watched: Sequence[SheetWatch], states: Mapping[str, SheetState], *, today: date) -> list[tuple[str, str]]:
     """(slug, run_key) of the imports to request. Pure.
 
-    A sheet that is gone or closed to us gets one run a day: it fails at once and says in the UI what to do.
-    Passing trouble gets none: the next tick asks again.
+    A sheet that is gone or closed to us gets one run a day: it fails at once and says in the UI what to do; so does
+    a version whose import failed. Passing trouble gets none: the next tick asks again. A spreadsheet that we write
+    into ourselves waits until we are done.
     """
     wanted = []
     for sheet in watched:
         state = states.get(sheet.slug)
-        if state is None or isinstance(state, TransientError):
+        if state is None or isinstance(state, TransientError) or sheet.is_being_written:
             continue
         if isinstance(state, CheerfulError):
             wanted.append((sheet.slug, f"{sheet.slug}:missing:{today.isoformat()}"))
         elif state != sheet.drive_version:
-            wanted.append((sheet.slug, f"{sheet.slug}:{state}"))
+            wanted.append((sheet.slug, f"{sheet.slug}:{state}:{sheet.source_revision}:{today.isoformat()}"))
     return wanted
 
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.errors import NotFoundError, StaleStateError
 from cheerful_pipelines.gmail.models import MessageEvent, StoredMessage
 from cheerful_pipelines.logs import get_logger
@@ -66,7 +67,7 @@ def process_campaign(store: ThreadStore, blobs: BlobStore, slug: str, *, run_id:
     attributed = {(row.gmail_account_id, row.gmail_thread_id) for row in rows if row.campaign_id == work.campaign_id}
     inserted, kinds = 0, Counter[str]()
     by_thread = _by_thread(messages)
-    for chunk in _chunks(sorted(attributed), _THREADS_AT_ONCE):
+    for chunk in in_batches(sorted(attributed), _THREADS_AT_ONCE):
         inserted += _append(store, work, chunk, by_thread, readings, run_id)
         kinds.update(_inbound_kinds(chunk, by_thread, readings))
     store.finish(work, seen, campaigns, rows, run_id=run_id)
@@ -182,7 +183,7 @@ def _read_missing(
         for m in messages
         if (m.gmail_account_id, m.gmail_message_id) not in done
     ]
-    for chunk in _chunks(sorted(missing), _MESSAGES_AT_ONCE):
+    for chunk in in_batches(sorted(missing), _MESSAGES_AT_ONCE):
         stored = store.full_messages(chunk)
         store.save_readings([read_stored(message, blobs, identity_keys) for message in stored])
     return len(missing)
@@ -354,7 +355,3 @@ def _inbound_kinds(
             if reading is not None and reading.direction == "theirs":
                 kinds[reading.kind] += 1
     return kinds
-
-
-def _chunks(items: Sequence[_Item], size: int) -> list[list[_Item]]:
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.dialects.postgresql import array, insert
 
+from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.errors import NotFoundError, StaleStateError
 from cheerful_pipelines.gmail.models import MessageEvent, ParsedMessage, StoredMessage
 from cheerful_pipelines.storage.engine import Database
@@ -215,7 +216,7 @@ class ThreadStore:
     def related_threads(self, user_id: UUID, ids: Iterable[str]) -> set[ThreadKey]:
         """Threads in any mailbox of the client whose mail has, answers or reports one of these Message-IDs."""
         found: set[ThreadKey] = set()
-        for chunk in _chunks(sorted(set(ids)), _CHUNK):
+        for chunk in in_batches(sorted(set(ids)), _CHUNK):
             with self._database.transaction() as connection:
                 rows = connection.execute(sa.text(queries.RELATED), {"user_id": user_id, "ids": chunk})
                 found |= {(row[0], row[1]) for row in rows}
@@ -247,7 +248,7 @@ class ThreadStore:
         """Every copy in these threads, deleted ones too. Without bodies the texts are empty: lighter by far."""
         columns = [column for column in gmail_message.c if with_bodies or column.name not in _BODIES]
         found: list[StoredMessage] = []
-        for chunk in _chunks(sorted(set(threads)), _CHUNK):
+        for chunk in in_batches(sorted(set(threads)), _CHUNK):
             with self._database.transaction() as connection:
                 rows = connection.execute(sa.select(*columns).where(_thread_in(gmail_message.c, chunk))).mappings()
                 found.extend(_stored(row) for row in rows)
@@ -266,7 +267,7 @@ class ThreadStore:
         """Every event of these threads in the order of `ingest_seq`."""
         event = gmail_message_event.c
         found: list[MessageEvent] = []
-        for chunk in _chunks(sorted(set(threads)), _CHUNK):
+        for chunk in in_batches(sorted(set(threads)), _CHUNK):
             statement = sa.select(gmail_message_event).where(_thread_in(event, chunk))
             if until_seq is not None:
                 statement = statement.where(event.ingest_seq <= until_seq)
@@ -279,7 +280,7 @@ class ThreadStore:
         """Stored readings of the mail in these threads, of whatever reader version."""
         read, mail = message_reading.c, gmail_message.c
         found: list[MessageReading] = []
-        for chunk in _chunks(sorted(set(threads)), _CHUNK):
+        for chunk in in_batches(sorted(set(threads)), _CHUNK):
             statement = sa.select(message_reading).join(
                 gmail_message,
                 sa.and_(
@@ -295,7 +296,7 @@ class ThreadStore:
     def save_readings(self, readings: Sequence[MessageReading]) -> int:
         """Upsert; returns how many."""
         read = message_reading.c
-        for chunk in _chunks(readings, 500):
+        for chunk in in_batches(readings, 500):
             statement = insert(message_reading).values(
                 [
                     item.model_dump(exclude={"bounces"}) | {"bounces": [b.model_dump() for b in item.bounces]}
@@ -316,7 +317,7 @@ class ThreadStore:
         person = campaign_recipient.c
         recipients: dict[UUID, dict[str, int]] = {}
         with self._database.transaction() as connection:
-            for chunk in _chunks(sorted(set(keys)), _CHUNK):
+            for chunk in in_batches(sorted(set(keys)), _CHUNK):
                 rows = connection.execute(
                     sa.select(person.campaign_id, person.email_key, person.id)
                     .join(campaign, campaign.c.id == person.campaign_id)
@@ -350,7 +351,7 @@ class ThreadStore:
         """Heads of all states of these threads, oldest first."""
         state = gmail_thread_state.c
         found: dict[ThreadKey, list[StoredVersion]] = {}
-        for chunk in _chunks(sorted(set(threads)), _CHUNK):
+        for chunk in in_batches(sorted(set(threads)), _CHUNK):
             statement = sa.select(
                 state.gmail_account_id,
                 state.gmail_thread_id,
@@ -401,7 +402,7 @@ class ThreadStore:
                     .where(_thread_in(state, keys), state.is_latest)
                     .values(is_latest=False)
                 )
-                for chunk in _chunks(rows, 500):
+                for chunk in in_batches(rows, 500):
                     connection.execute(insert(gmail_thread_state).values(chunk))
         except sa.exc.IntegrityError as error:
             raise StaleStateError(
@@ -414,7 +415,7 @@ class ThreadStore:
         """All stored states of these threads, with their documents, by thread and version."""
         state = gmail_thread_state.c
         found: list[ThreadState] = []
-        for chunk in _chunks(sorted(set(threads)), _CHUNK):
+        for chunk in in_batches(sorted(set(threads)), _CHUNK):
             statement = sa.select(gmail_thread_state).where(_thread_in(state, chunk))
             with self._database.transaction() as connection:
                 for row in connection.execute(statement.order_by(state.gmail_thread_id, state.version)).mappings():
@@ -445,7 +446,7 @@ class ThreadStore:
         lock = sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"threads {work.user_id}"))
         with self._database.transaction() as connection:
             connection.execute(sa.select(lock))
-            for chunk in _chunks(sorted(set(looked_at)), _CHUNK):
+            for chunk in in_batches(sorted(set(looked_at)), _CHUNK):
                 stored = connection.execute(
                     sa.select(thread_attribution).where(
                         _thread_in(attribution, chunk), attribution.campaign_id.in_(campaigns)
@@ -453,8 +454,8 @@ class ThreadStore:
                 )
                 for row in stored.mappings().all():
                     _bring_up_to_date(connection, row, now, run_id)
-            for chunk in _chunks(own, 500):
-                values = [row.model_dump() | {"run_id": run_id} for row in chunk]
+            for rows in in_batches(own, 500):
+                values = [row.model_dump() | {"run_id": run_id} for row in rows]
                 connection.execute(insert(thread_attribution).values(values).on_conflict_do_nothing())
             mark = campaign_mark.c
             connection.execute(
@@ -512,7 +513,7 @@ class ThreadStore:
 
     @staticmethod
     def _chunks_or_all(among: Iterable[ThreadKey] | None) -> Iterable[list[ThreadKey] | None]:
-        return [None] if among is None else _chunks(sorted(set(among)), _CHUNK)
+        return [None] if among is None else list(in_batches(sorted(set(among)), _CHUNK))
 
 
 _BODIES = frozenset(("body_text", "body_html", "attachments"))
@@ -541,10 +542,6 @@ def _bring_up_to_date(
 
 def _thread_in(columns: Any, keys: Sequence[ThreadKey]) -> sa.ColumnElement[bool]:
     return sa.tuple_(columns.gmail_account_id, columns.gmail_thread_id).in_(list(keys))
-
-
-def _chunks(items: Sequence[Any], size: int) -> list[list[Any]]:
-    return [list(items[start : start + size]) for start in range(0, len(items), size)]
 
 
 def _same_attribution(identity: tuple[UUID, UUID, str, int]) -> sa.ColumnElement[bool]:

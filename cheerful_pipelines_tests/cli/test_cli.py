@@ -11,7 +11,10 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.cli import app
 from cheerful_pipelines.errors import CheerfulError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.recipients.import_plan import plan_import
+from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_message
 
@@ -60,6 +63,59 @@ def test_adding_twice_changes_nothing(google: LocalGoogleAdmin, database: Databa
     registered(google)
 
     assert len(CampaignStore(database).campaigns()) == len(CampaignStore(database).accounts()) == 1
+
+
+def test_a_change_keeps_what_it_does_not_name(google: LocalGoogleAdmin, database: Database) -> None:
+    """Correcting a sheet's tab must not put the campaign's start to today."""
+    registered(google)
+    before = CampaignStore(database).campaign("spring")
+
+    changed = cheerful(
+        "campaigns", "add", "spring", "--client", "brand", "--range", "A1:F", "--header-row", "3", "--problems-tab",
+        "--map", "email=Contact,Mail", "--map", "city=Town",
+    )  # fmt: skip
+    after = CampaignStore(database).campaign("spring")
+
+    assert changed.exit_code == 0, changed.output
+    new = {"sheet_range": "A1:F", "header_row": 3, "writes_problems_tab": True}
+    mapping = {"email": ("Contact", "Mail"), "city": ("Town",)}
+    assert after == before.model_copy(update={**new, "column_mapping": mapping})
+    assert before.sheet_gid == 0
+    assert "email: Contact or Mail" in cheerful("campaigns", "show", "spring").stdout
+
+    cheerful(
+        "campaigns", "add", "spring", "--client", "brand", "--range", "", "--header-row", "0", "--no-problems-tab",
+        "--map", "",
+    )  # fmt: skip
+    assert CampaignStore(database).campaign("spring") == before
+
+
+def test_a_campaign_of_one_client_cannot_be_changed_as_anothers(google: LocalGoogleAdmin, database: Database) -> None:
+    registered(google)
+
+    refused = cheerful("campaigns", "add", "spring", "--client", "rival", "--status", "COMPLETED")
+
+    assert "another client" in str(refused.exception)
+    assert CampaignStore(database).campaign("spring").status == "ACTIVE"
+
+
+def test_recipients_are_previewed_listed_and_their_problems_told(google: LocalGoogleAdmin, database: Database) -> None:
+    registered(google)
+    rows = [["Name", "Email"], ["Ana", "ana@creator.example"], ["Bo", "bo@"]]
+    google.put_sheet("in", title="In", tabs={"People": rows})
+
+    preview = cheerful("recipients", "preview", "spring")
+    empty = cheerful("recipients", "list", "spring")
+    store, sheets = RecipientStore(database), SheetsClient.from_settings(load_settings())
+    campaign = CampaignStore(database).campaign("spring")
+    plan = plan_import(sheets, store, campaign, share=0.2)
+    store.apply(campaign, plan.diff, plan.problems, expected_revision=0, record=plan.record("run"))
+
+    assert "| added | 2 | new |" in preview.stdout, preview.output
+    assert "0 recipients" in empty.stdout
+    assert "ana@creator.example" in cheerful("recipients", "list", "spring").stdout
+    assert "0 recipients as of 2026-01-01" in cheerful("recipients", "list", "spring", "--as-of", "2026-01-01").stdout
+    assert "B3" in cheerful("recipients", "problems", "spring").stdout
 
 
 def test_a_mail_is_delivered_and_a_mailbox_loaded(google: LocalGoogleAdmin, tmp_path: Path) -> None:
@@ -136,6 +192,10 @@ def test_status_shows_every_account_and_campaign(google: LocalGoogleAdmin) -> No
         (("accounts", "add", "a@b.example", "--client", "b", "--address", "a@b.example", "--local"), "without @"),
         (("accounts", "add", "mia", "--client", "b", "--address", "a@b.example"), "--credentials-file"),
         (("local", "load",), "Name --mbox"),
+        (("campaigns", "add", "x", "--client", "b"), "--sheet URL"),
+        (("campaigns", "add", "x", "--client", "b", "--sheet", "x", "--map", "email"), "--map email=Contact,Mail"),
+        (("campaigns", "add", "x", "--client", "b", "--sheet", "x", "--time-zone", "Moon"), "Europe/Lisbon"),
+        (("recipients", "list", "none"), "There is no campaign 'none'"),
     ],
 )  # fmt: skip
 def test_bad_input_is_a_sentence(words: tuple[str, ...], said: str) -> None:

@@ -13,8 +13,8 @@ from cheerful_pipelines.metrics.checks import CHECKS
 from cheerful_pipelines.metrics.export import refuse_live_sheet_for_local_numbers
 from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.recipients.sheets_client import SheetsClient
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.metrics.scenario import Scenario, Thread
 

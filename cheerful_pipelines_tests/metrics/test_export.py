@@ -8,9 +8,9 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.errors import CheerfulError, NotFoundError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.export import ExportResult, export_tabs, read_back
-from cheerful_pipelines.metrics.sheet import DesiredTab
-from cheerful_pipelines.recipients.sheets_client import SheetsClient
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.keyed_tab import DesiredTab
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 

@@ -19,7 +19,7 @@ from cheerful_pipelines.recipients.addresses_in_cells import read_address_cell
         ("email: ana@creator.example", "ana@creator.example"),
         ("ana@creator.example (business)", "ana@creator.example"),
         ("ana@bücher.example", "ana@bücher.example"),
-        ("ana@creator.test", "ana@creator.test"),
+        ('"ana lima"@creator.example', '"ana lima"@creator.example'),
     ],
 )
 def test_an_address_is_found_in_the_forms_people_paste(cell: str, address: str) -> None:
@@ -48,6 +48,8 @@ def test_a_cell_that_says_there_is_no_address_yet_is_empty_not_wrong(cell: str |
         ("ana\nlima@creator.example", "Words stand beside"),
         (".ana@creator.example", "cannot start with a period"),
         ("ana@localhost.localhost", "special-use"),
+        ("ana@creator.test", "special-use"),
+        ("a" * 65 + "@creator.example", "too long before the @-sign"),
     ],
 )
 def test_a_cell_without_an_address_says_why(cell: str | int, words: str) -> None:

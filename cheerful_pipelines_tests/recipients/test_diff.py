@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import SheetContentError
-from cheerful_pipelines.recipients.diff import compare, guard_removals
-from cheerful_pipelines.recipients.models import ParsedRecipient, RecipientDiff, StoredRecipient
+from cheerful_pipelines.recipients.diff import compare, judge_removals
+from cheerful_pipelines.recipients.models import ParsedRecipient, RecipientDiff, StoredRecipient, Suppression
+from cheerful_pipelines_tests.recipients.importer import a_stored
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -19,13 +19,7 @@ def _parsed(name: str, row: int = 2, *, handle: str | None = None) -> ParsedReci
 
 
 def _stored(recipient: ParsedRecipient, *, removed: bool = False) -> StoredRecipient:
-    return StoredRecipient(
-        id=1,
-        email_key=recipient.email_key,
-        content_hash=recipient.content_hash,
-        sheet_row=recipient.sheet_row,
-        removed_at=LONG_AGO if removed else None,
-    )
+    return a_stored(recipient, removed_at=LONG_AGO if removed else None)
 
 
 def _after(stored: list[StoredRecipient], parsed: list[ParsedRecipient]) -> list[StoredRecipient]:
@@ -87,15 +81,58 @@ def _losing(lost: int, active: int) -> RecipientDiff:
 
 
 @pytest.mark.parametrize(("lost", "active"), [(3, 10), (30, 100), (9, 9), (1, 1)])
-def test_an_import_that_removes_too_many_stops_with_the_numbers_and_the_way_to_say_yes(lost: int, active: int) -> None:
-    with pytest.raises(SheetContentError, match=rf"remove {lost} of {active}.*allow_removals: true"):
-        guard_removals(_losing(lost, active), share=0.2, allow_removals=False)
+def test_an_import_that_removes_too_many_does_not_pass_and_tells_the_numbers(lost: int, active: int) -> None:
+    verdict = judge_removals(_losing(lost, active), share=0.2, allow_removals=False)
+
+    assert not verdict.passed
+    assert f"would remove {lost} of {active}" in verdict.words
+    assert "Nothing was changed" in verdict.words
+    assert (verdict.removed, verdict.active_before) == (lost, active)
 
 
 @pytest.mark.parametrize(("lost", "active"), [(2, 10), (20, 100), (5, 9), (0, 50), (0, 0)])
 def test_an_import_within_the_limit_goes_on(lost: int, active: int) -> None:
-    assert guard_removals(_losing(lost, active), share=0.2, allow_removals=False) is None
+    assert judge_removals(_losing(lost, active), share=0.2, allow_removals=False).passed
 
 
-def test_yes_really_lets_everything_through() -> None:
-    assert guard_removals(_losing(100, 100), share=0.2, allow_removals=True) is None
+def test_yes_really_lets_everything_through_and_says_so() -> None:
+    verdict = judge_removals(_losing(100, 100), share=0.2, allow_removals=True)
+
+    assert verdict.passed
+    assert "allow_removals said yes" in verdict.words
+
+
+def test_a_column_of_no_account_is_stored_without_being_news() -> None:
+    """TODAY() in a column of the client's must not compute a campaign anew for ever."""
+    old, new = (_parsed("ana").model_copy(update={"custom_fields": {"Seen": day}}) for day in ("Mon", "Tue"))
+
+    diff = compare([_stored(old)], [new])
+
+    assert [item.email_key for item in diff.refreshed] == ["ana@creator.example"]
+    assert not diff.has_news
+
+
+def test_a_mapped_column_is_news() -> None:
+    old, new = (
+        _parsed("ana").model_copy(update={"custom_fields": {"city": city}, "mapped_fields": ("city",)})
+        for city in ("Porto", "Lisbon")
+    )
+
+    assert [item.email_key for item in compare([_stored(old)], [new]).changed] == ["ana@creator.example"]
+
+
+def test_who_became_suppressed_is_flagged_and_who_is_not_listed_is_left_out() -> None:
+    why = Suppression(reason="opted_out", campaign="autumn")
+
+    diff = compare(
+        [_stored(_parsed("ana")), _stored(_parsed("bo"))],
+        [_parsed("ana"), _parsed("bo"), _parsed("cy", 7)],
+        {"ana@creator.example": why, "cy@creator.example": why, "zoe@creator.example": why},
+    )
+
+    assert [item.name for item in diff.flagged] == ["ana"]
+    assert [item.name for item in diff.added] == ["cy"]
+    assert {key: row.sheet_row for key, row in diff.suppressed.items()} == {
+        "ana@creator.example": 2,
+        "cy@creator.example": 7,
+    }

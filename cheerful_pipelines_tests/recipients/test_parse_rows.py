@@ -1,5 +1,6 @@
 """Messy tables in, recipients and reasons out; every row ends in exactly one place."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -7,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.errors import SheetContentError
-from cheerful_pipelines.recipients.models import Cell, ParsedSheet
+from cheerful_pipelines.recipients.diff import compare
+from cheerful_pipelines.recipients.import_plan import count_import
+from cheerful_pipelines.recipients.import_report import problems_as_markdown
+from cheerful_pipelines.recipients.models import ParsedSheet, Suppression
 from cheerful_pipelines.recipients.parse_rows import parse_rows
-from cheerful_pipelines.recipients.problems_table import problems_as_markdown
+from cheerful_pipelines.sheets.models import Cell
+from cheerful_pipelines_tests.recipients.importer import a_stored
 
 
 def _keys(parsed: ParsedSheet) -> list[str]:
@@ -66,7 +71,7 @@ def test_a_mapping_outranks_the_aliases() -> None:
     """A moved or second column must never put another person's address into the list."""
     rows = [["Email", "Contact", "Stadt"], ["office@agency.example", "ana@creator.example", "Porto"]]
 
-    parsed = parse_rows(rows, column_mapping={"email": "contact", "city": "Stadt"})
+    parsed = parse_rows(rows, column_mapping={"email": ["contact"], "city": ["Town", "Stadt"]})
 
     assert _keys(parsed) == ["ana@creator.example"]
     assert parsed.recipients[0].custom_fields == {"Email": "office@agency.example", "city": "Porto"}
@@ -74,11 +79,11 @@ def test_a_mapping_outranks_the_aliases() -> None:
 
 def test_a_mapped_address_column_that_is_gone_stops_although_another_looks_right() -> None:
     with pytest.raises(SheetContentError, match="'Contact'"):
-        parse_rows([["Email", "Name"], ["ana@creator.example", "Ana"]], column_mapping={"email": "Contact"})
+        parse_rows([["Email", "Name"], ["ana@creator.example", "Ana"]], column_mapping={"email": ["Contact"]})
 
 
 def test_a_mapped_column_that_is_gone_but_not_needed_is_named() -> None:
-    parsed = parse_rows([["Email"], ["ana@creator.example"]], column_mapping={"name": "Artist"})
+    parsed = parse_rows([["Email"], ["ana@creator.example"]], column_mapping={"name": ["Artist"]})
 
     assert parsed.columns.missing == ("Artist",)
 
@@ -167,6 +172,7 @@ def test_the_table_of_problems_has_rows_and_reasons_and_no_address() -> None:
     assert "@creator" not in table
 
 
+ENDED = ("rejected", "duplicate", "no_address")
 CELLS = st.one_of(
     st.none(),
     st.booleans(),
@@ -203,8 +209,50 @@ def test_any_ragged_table_is_refused_in_words_or_every_row_ends_in_exactly_one_p
         return
 
     taken = [recipient.sheet_row for recipient in parsed.recipients]
-    left = [problem.sheet_row for problem in parsed.problems if problem.kind != "extra_address"]
-    assert len(taken) + len(left) + parsed.blank == parsed.rows
+    left = [problem.sheet_row for problem in parsed.problems if problem.kind in ENDED]
+    assert len(taken) + len(left) == parsed.rows
+    assert parsed.rows + parsed.blank == len(table) - parsed.columns.header_row
     assert len({*taken, *left}) == len(taken) + len(left)
     assert len(set(_keys(parsed))) == len(taken)
     assert all("\x00" not in str(recipient.model_dump()) for recipient in parsed.recipients)
+
+
+@given(
+    rows=st.lists(st.lists(CELLS, min_size=2, max_size=4), max_size=30),
+    suppressed=st.sets(st.sampled_from(["ana@creator.example", "ab@gmail.com", "bo@creator.example", "x@y.example"])),
+    stored=st.sets(st.sampled_from(["ana@creator.example", "gone@creator.example"])),
+)
+def test_every_row_is_counted_once_whoever_is_suppressed_or_stored(
+    rows: list[list[Any]], suppressed: set[str], stored: set[str]
+) -> None:
+    parsed = parse_rows([["Name", "Email", "City"], *rows])
+    before = parse_rows([["Email"], *([key] for key in sorted(stored))]).recipients
+    diff = compare(
+        [a_stored(person) for person in before],
+        parsed.recipients,
+        {key: Suppression(reason="opted_out", campaign=None) for key in suppressed},
+    )
+
+    counts = count_import(parsed, diff, parsed.problems, 0)
+
+    ended = (counts.active, counts.suppressed, counts.duplicate, counts.rejected, counts.no_address)
+    assert counts.rows == sum(ended)
+    assert counts.rows + counts.blank == len(rows)
+    people = (counts.added, counts.changed, counts.reactivated, counts.refreshed, counts.moved, counts.unchanged)
+    assert counts.active + counts.suppressed == sum(people)
+    assert min(*ended, *people) >= 0
+
+
+@given(rows=st.lists(st.lists(CELLS, min_size=2, max_size=4), max_size=20), data=st.data())
+def test_row_order_decides_only_which_of_two_duplicates_wins(rows: list[list[Any]], data: st.DataObject) -> None:
+    header = ["Name", "Email", "City"]
+    straight = parse_rows([header, *rows])
+    mixed = parse_rows([header, *data.draw(st.permutations(rows))])
+
+    def outcome(parsed: ParsedSheet) -> tuple[set[str], int, int, Counter[str]]:
+        kinds = Counter(problem.kind for problem in parsed.problems if problem.kind in ENDED)
+        return set(_keys(parsed)), parsed.rows, parsed.blank, kinds
+
+    assert outcome(straight) == outcome(mixed)
+    if not any(problem.kind == "duplicate" for problem in straight.problems):
+        assert straight.content_hash == mixed.content_hash

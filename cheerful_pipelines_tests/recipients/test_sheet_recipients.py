@@ -1,55 +1,17 @@
 """The asset on a real database and the local Google server: what it stores, says and refuses."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 import pytest
 
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.recipients.assets import ASSETS
-from cheerful_pipelines.recipients.checks import CHECKS
-from cheerful_pipelines.recipients.sheets_client import SheetsClient
-from cheerful_pipelines.recipients.store import RecipientStore
+from cheerful_pipelines.recipients.assets import GUARD_NAME
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines_tests.builders import a_campaign, an_account
+from cheerful_pipelines_tests.recipients.importer import Importer
 
 PEOPLE = [[f"P{number}", f"p{number}@creator.example"] for number in range(20)]
-
-
-class Importer:
-    """One campaign `spring` with the sheet `creators`."""
-
-    def __init__(self, database: Database, google: LocalGoogleAdmin, settings: Settings) -> None:
-        self.google = google
-        self.database = database
-        self.sheets = SheetsClient.from_settings(settings, first_wait_seconds=0.01)
-        self.settings = settings
-        self.instance = dg.DagsterInstance.ephemeral()
-        self.instance.add_dynamic_partitions("campaign", ["spring"])
-        an_account(database)
-        self.campaign = a_campaign(database, spreadsheet_id="creators")
-
-    def put(self, *rows: list[Any], header: tuple[str, ...] = ("Name", "Email")) -> None:
-        self.google.put_sheet("creators", title="Creators", tabs={"Creators": [list(header), *rows]})
-
-    def run(self, **config: Any) -> dg.ExecuteInProcessResult:
-        return dg.materialize(
-            [*ASSETS, *CHECKS],
-            partition_key="spring",
-            instance=self.instance,
-            raise_on_error=False,
-            resources={"database": self.database, "sheets": self.sheets, "settings": self.settings},
-            run_config={"ops": {"sheet_recipients": {"config": config}}},
-        )
-
-    def said(self, result: dg.ExecuteInProcessResult) -> dict[str, Any]:
-        (event,) = result.asset_materializations_for_node("sheet_recipients")
-        return {name: value.value for name, value in event.metadata.items()}
-
-    def active(self) -> int:
-        return RecipientStore(self.database).counts(self.campaign.id).active
 
 
 @pytest.fixture
@@ -65,12 +27,12 @@ def test_an_import_says_what_it_did_and_a_second_one_that_it_did_nothing(importe
 
     first, second = importer.said(importer.run()), importer.said(importer.run())
 
-    counts = ("rows", "active", "added", "duplicates", "no_address", "rejected", "removed", "unchanged")
+    counts = ("rows", "active", "added", "duplicate", "no_address", "rejected", "removed", "unchanged")
     assert {name: first[name] for name in counts} == {
         "rows": 6,
         "active": 3,
         "added": 3,
-        "duplicates": 1,
+        "duplicate": 1,
         "no_address": 1,
         "rejected": 1,
         "removed": 0,
@@ -116,8 +78,13 @@ def test_a_sheet_that_loses_too_many_people_stops_until_somebody_says_yes(import
     allowed = importer.run(allow_removals=True)
 
     failure = refused.failure_data_for_node("sheet_recipients")
+    guard = importer.checks(refused)[GUARD_NAME]
     assert failure is not None
     assert "remove 15 of 20" in str(failure.error)
+    assert "allow_removals: true" in str(failure.error)
+    assert not guard.passed
+    assert guard.blocking
+    assert "remove 15 of 20" in str(guard.description)
     assert not refused.retry_attempts_for_node("sheet_recipients")
     assert kept == 20
     assert allowed.success
@@ -136,6 +103,7 @@ def test_a_lost_address_column_stops_the_import_and_keeps_everybody(
 
     assert not result.success
     assert "e-mail column" in str(result.failure_data_for_node("sheet_recipients"))
+    assert not importer.checks(result)[GUARD_NAME].passed
     assert importer.active() == 20
 
 
@@ -162,12 +130,16 @@ def test_a_read_that_fails_midway_changes_nothing(importer: Importer) -> None:
 def test_checks_warn_about_many_rejected_and_repeated_rows_and_miss_an_empty_list(importer: Importer) -> None:
     importer.put(["A", "x"], ["B", "y"], ["C", "z"])
 
-    checks = {check.check_name: check for check in importer.run().get_asset_check_evaluations()}
+    checks = importer.checks(importer.run())
 
     assert {name: check.passed for name, check in checks.items()} == {
+        GUARD_NAME: True,
+        "headers_as_before": True,
+        "few_removed_people": True,
         "few_rejected_rows": False,
         "few_duplicate_rows": True,
         "has_active_recipients": False,
+        "nobody_suppressed_is_listed": True,
     }
     assert checks["few_rejected_rows"].severity == dg.AssetCheckSeverity.WARN
     assert checks["has_active_recipients"].severity == dg.AssetCheckSeverity.ERROR

@@ -1,6 +1,6 @@
 """A changed sheet starts one import; trouble with one sheet stays its own."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import dagster as dg
@@ -16,7 +16,9 @@ TODAY = date(2026, 10, 1)
 
 
 def _sheet(slug: str, version: str | None = "1") -> SheetWatch:
-    return SheetWatch(slug=slug, spreadsheet_id=f"sheet-{slug}", drive_version=version)
+    return SheetWatch(
+        slug=slug, spreadsheet_id=f"sheet-{slug}", drive_version=version, source_revision=2, is_being_written=False
+    )
 
 
 class VersionsOnly:
@@ -39,8 +41,8 @@ class VersionsOnly:
 @pytest.mark.parametrize(
     ("stored", "state", "run_keys"),
     [
-        (None, "4", ["a:4"]),
-        ("3", "4", ["a:4"]),
+        (None, "4", ["a:4:2:2026-10-01"]),
+        ("3", "4", ["a:4:2:2026-10-01"]),
         ("4", "4", []),
         ("4", NotFoundError("gone"), ["a:missing:2026-10-01"]),
         ("4", AuthError("closed"), ["a:missing:2026-10-01"]),
@@ -49,6 +51,18 @@ class VersionsOnly:
 )
 def test_what_a_sheets_state_asks_for(stored: str | None, state: str | CheerfulError, run_keys: list[str]) -> None:
     assert [key for _, key in decide([_sheet("a", stored)], {"a": state}, today=TODAY)] == run_keys
+
+
+def test_a_sheet_that_we_write_into_is_left_alone_meanwhile() -> None:
+    written = _sheet("a", "3").model_copy(update={"is_being_written": True})
+
+    assert decide([written], {"a": "4"}, today=TODAY) == []
+
+
+def test_a_version_whose_import_failed_is_asked_for_once_more_on_the_next_day() -> None:
+    keys = [decide([_sheet("a", "3")], {"a": "4"}, today=day)[0][1] for day in (TODAY, TODAY, date(2026, 10, 2))]
+
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_a_tick_that_runs_out_of_time_goes_on_at_the_next_sheet() -> None:
@@ -83,7 +97,7 @@ def test_each_changed_sheet_gets_one_run_and_a_failing_one_does_not_stop_the_oth
 
     requests = {request.partition_key: request for request in result.run_requests or []}
     assert sorted(requests) == ["autumn", "summer"]
-    assert requests["summer"].run_key == "summer:8"
+    assert requests["summer"].run_key == f"summer:8:0:{datetime.now(UTC).date()}"
     assert requests["summer"].tags["cheerful/campaign"] == "summer"
     assert "missing" in str(requests["autumn"].run_key)
     assert [list(item.partition_keys) for item in result.dynamic_partitions_requests or []] == [["autumn"]]

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,12 +12,14 @@ from cheerful_pipelines.errors import (
     ConfigurationError,
     NotFoundError,
     PermanentError,
+    SheetContentError,
     ThrottledError,
     TransientError,
 )
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.recipients.sheets_client import SheetsClient
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.models import Cell, SheetSource
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 ROWS = [["Name", "Email", "Followers"], ["Ana", "ana@creator.example", 12000], [], ["Bo", "", True]]
@@ -29,11 +32,12 @@ def sheets(google: LocalGoogleAdmin, google_settings: Settings) -> Iterator[Shee
     google.clear_faults()
 
 
-def test_a_tab_is_read_ragged_unformatted_and_with_its_name(sheets: SheetsClient) -> None:
-    values = sheets.read_values("creators")
+def _rows(sheets: SheetsClient, spreadsheet_id: str = "creators", **source: Any) -> list[list[Cell]]:
+    return list(sheets.rows(sheets.locate(SheetSource(spreadsheet_id=spreadsheet_id, **source))))
 
-    assert values.tab == "Ana's list"
-    assert values.rows == [
+
+def test_a_tab_is_read_ragged_and_unformatted(sheets: SheetsClient) -> None:
+    assert _rows(sheets) == [
         ["Name", "Email", "Followers"],
         ["Ana", "ana@creator.example", 12000],
         [],
@@ -41,12 +45,70 @@ def test_a_tab_is_read_ragged_unformatted_and_with_its_name(sheets: SheetsClient
     ]
 
 
-def test_a_named_tab_is_read_and_an_unknown_one_answered_with_those_there_are(
+def test_a_tab_is_found_by_title_or_gid_and_an_unknown_one_answered_with_those_there_are(
     sheets: SheetsClient,
 ) -> None:
-    assert sheets.read_values("creators", "Other").rows == [["x"]]
-    with pytest.raises(NotFoundError, match=r"no tab 'Gone'; it has \"Ana's list\", 'Other'"):
-        sheets.read_values("creators", "Gone")
+    gid = sheets.tabs("creators")[1].sheet_id
+
+    assert _rows(sheets, tab="Other") == _rows(sheets, gid=gid) == [["x"]]
+    with pytest.raises(NotFoundError, match=r"no tab 'Gone'; it has \"Ana's list\" \(gid 0\), 'Other'"):
+        _rows(sheets, tab="Gone")
+    with pytest.raises(NotFoundError, match="no tab with gid 99"):
+        _rows(sheets, gid=99)
+
+
+def test_a_range_and_a_named_range_are_read_as_they_stand(sheets: SheetsClient) -> None:
+    where = {"sheetId": 0, "startRowIndex": 1, "endRowIndex": 4, "startColumnIndex": 1, "endColumnIndex": 3}
+    sheets.batch_update("creators", [{"addNamedRange": {"namedRange": {"name": "people", "range": where}}}])
+
+    assert _rows(sheets, range="A2:B2") == [["Ana", "ana@creator.example"]]
+    assert _rows(sheets, range="'Ana''s list'!B:B") == [["Email"], ["ana@creator.example"]]
+    assert _rows(sheets, range="people") == [["ana@creator.example", 12000], [], ["", True]]
+    with pytest.raises(SheetContentError, match=r"'persons' is no range.*'people'"):
+        _rows(sheets, range="persons")
+    with pytest.raises(SheetContentError, match="lies outside"):
+        _rows(sheets, range="A5000:B6000")
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 7])
+@pytest.mark.parametrize("blanks", [0, 1, 5, 40])
+def test_chunks_of_any_size_give_the_same_rows(
+    google: LocalGoogleAdmin, sheets: SheetsClient, monkeypatch: pytest.MonkeyPatch, step: int, blanks: int
+) -> None:
+    rows = [["a"], [], ["b"], *([] for _ in range(blanks)), ["c"], ["d"]]
+    google.put_sheet("long", title="Long", tabs={"Long": rows})
+    monkeypatch.setattr("cheerful_pipelines.sheets.sheets_client.ROWS_A_READ", step)
+
+    assert _rows(sheets, "long") == rows
+
+
+@pytest.mark.parametrize("fault", [{"status": 429, "retry_after": "0"}, {"status": 200, "kind": "cut"}])
+def test_a_chunk_that_is_asked_for_again_skips_and_doubles_no_row(
+    google: LocalGoogleAdmin, sheets: SheetsClient, monkeypatch: pytest.MonkeyPatch, fault: dict[str, object]
+) -> None:
+    rows = [[f"p{number}"] for number in range(50)]
+    google.put_sheet("long", title="Long", tabs={"Long": rows})
+    monkeypatch.setattr("cheerful_pipelines.sheets.sheets_client.ROWS_A_READ", 7)
+    window = sheets.locate(SheetSource(spreadsheet_id="long"))
+    stream = sheets.rows(window)
+    read = [next(stream) for _ in range(10)]
+    google.inject_fault(path_contains="/values", times=2, **fault)  # type: ignore[arg-type]
+
+    assert [*read, *stream] == rows
+
+
+def test_rows_hidden_by_a_person_or_a_filter_are_counted(google: LocalGoogleAdmin, sheets: SheetsClient) -> None:
+    hide = {"range": {"sheetId": 0, "dimension": "ROWS", "startIndex": 1, "endIndex": 3}}
+    criteria = {"0": {"hiddenValues": ["Bo"]}}
+    sheets.batch_update(
+        "creators",
+        [
+            {"updateDimensionProperties": {**hide, "properties": {"hiddenByUser": True}, "fields": "hiddenByUser"}},
+            {"setBasicFilter": {"filter": {"range": {"sheetId": 0}, "criteria": criteria}}},
+        ],
+    )
+
+    assert sheets.hidden_rows(sheets.locate(SheetSource(spreadsheet_id="creators"))) == 3
 
 
 def test_drives_version_changes_with_the_sheet_and_only_then(google: LocalGoogleAdmin, sheets: SheetsClient) -> None:
@@ -102,7 +164,7 @@ def test_passing_trouble_is_tried_again_and_the_read_is_whole(
     sheets.drive_version("creators")
     google.inject_fault(path_contains="/spreadsheets/", times=2, **fault)  # type: ignore[arg-type]
 
-    assert sheets.read_values("creators").rows == ROWS
+    assert _rows(sheets) == ROWS
 
 
 @pytest.mark.parametrize("kind", ["json", "html", "reset", "cut", "garbage"])
@@ -112,7 +174,7 @@ def test_trouble_that_stays_is_an_error_and_never_an_empty_sheet(
     google.inject_fault(path_contains="/values", status=502, kind=kind, times=50)  # type: ignore[arg-type]
 
     with pytest.raises(TransientError, match="creators"):
-        sheets.read_values("creators")
+        _rows(sheets)
 
 
 def test_a_long_retry_after_is_handed_on_at_once_instead_of_slept_through(
@@ -127,7 +189,7 @@ def test_a_long_retry_after_is_handed_on_at_once_instead_of_slept_through(
 
 
 def test_an_unknown_sheet_is_named_with_what_to_do(sheets: SheetsClient) -> None:
-    for call in (sheets.drive_version, sheets.tabs, sheets.read_values):
+    for call in (sheets.drive_version, sheets.tabs, lambda it: _rows(sheets, it)):
         with pytest.raises(NotFoundError, match=r"no spreadsheet nowhere.*share"):
             call("nowhere")
 
@@ -137,7 +199,7 @@ def test_a_sheet_that_is_not_shared_says_with_whom_to_share_it(google: LocalGoog
     google.share_sheet("creators", shared=False)
 
     with pytest.raises(AuthError, match="press Share"):
-        sheets.read_values("creators")
+        _rows(sheets)
     with pytest.raises(NotFoundError, match="never shared with us"):
         sheets.drive_version("creators")
 
@@ -167,14 +229,16 @@ def test_an_expired_access_token_is_renewed_without_a_word(google: LocalGoogleAd
     assert sheets.drive_version("creators") == before
 
 
-def test_an_unchanged_sheet_costs_one_call_and_an_import_three(google: LocalGoogleAdmin, sheets: SheetsClient) -> None:
+def test_an_unchanged_sheet_costs_one_call_and_a_short_one_two_more(
+    google: LocalGoogleAdmin, sheets: SheetsClient
+) -> None:
     sheets.drive_version("creators")
     google.reset_counters()
 
     sheets.drive_version("creators")
     assert google.counters()["calls"] == {"drive.files.get": 1}
 
-    sheets.read_values("creators")
+    _rows(sheets)
     assert sum(google.counters()["calls"].values()) == 3
 
 
@@ -207,7 +271,7 @@ def test_live_mode_signs_in_with_the_users_file_against_any_endpoint(
         token_uri=f"{here}/token",
     )
 
-    assert SheetsClient.from_settings(live).read_values("creators").rows == ROWS
+    assert _rows(SheetsClient.from_settings(live)) == ROWS
 
 
 def test_a_mended_credentials_file_works_without_a_restart(

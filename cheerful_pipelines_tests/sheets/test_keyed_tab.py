@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.errors import SheetContentError
-from cheerful_pipelines.metrics.sheet import (
-    Cell,
+from cheerful_pipelines.sheets.a1 import column_letter
+from cheerful_pipelines.sheets.keyed_tab import (
     CellWrite,
     DesiredTab,
     as_ranges,
-    column_letters,
     plan_writes,
     same,
     shown_rows,
 )
+from cheerful_pipelines.sheets.models import Cell
 
 Grid = list[list[Cell]]
 
@@ -129,7 +129,7 @@ def test_cells_join_into_blocks_and_tab_names_are_quoted() -> None:
 
     assert [item.range for item in ranges] == ["'It''s'!A1:B3", "'It''s'!AB8:AB8"]
     assert ranges[0].values == [[1, 1], [1, 1], [1, 1]]
-    assert column_letters(702) == "AAA"
+    assert column_letter(702) == "AAA"
 
 
 cells = st.one_of(st.none(), st.text("ab=1", max_size=3), st.integers(0, 9), st.floats(0, 1))

@@ -6,24 +6,35 @@ give the rows twice.
 """
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential_jitter
 
-from cheerful_pipelines.errors import AuthError, ConfigurationError, NotFoundError, ThrottledError, TransientError
-from cheerful_pipelines.recipients.models import Cell, SheetValues, TabProperties
+from cheerful_pipelines.errors import (
+    AuthError,
+    ConfigurationError,
+    ThrottledError,
+    TransientError,
+)
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.a1 import cell_name, quote_tab
+from cheerful_pipelines.sheets.models import Cell, SheetSource, SheetWindow, TabProperties
+from cheerful_pipelines.sheets.windows import find_window
 from cheerful_pipelines.storage.engine import transaction_is_open
 
 if TYPE_CHECKING:
-    from cheerful_pipelines.recipients.sheets_session import SheetsSession
+    from cheerful_pipelines.sheets.sheets_session import SheetsSession
 
 MAX_TRIES = 4
 LONGEST_WAIT_SECONDS = 60.0
 """A longer Retry-After is not slept through here: the run ends and comes back."""
+
+ROWS_A_READ = 12_500
+CELLS_A_READ = 325_000
+"""A read stays near the 2 MB that Google recommends, and 50,000 rows need five."""
 
 _DRIVE_FILE = "https://www.googleapis.com/drive/v3/files/"
 
@@ -55,28 +66,59 @@ class SheetsClient:
         """The tabs of a spreadsheet, in its order."""
         params = {"fields": "sheets.properties(title,sheetId,gridProperties)", "includeGridData": "false"}
         answer = self._call(lambda session: session.spreadsheet(_in_url(spreadsheet_id), params))
-        return [
-            TabProperties(
-                title=properties["title"],
-                sheet_id=properties.get("sheetId", 0),  # 0 is left out by some servers, as protobuf does
-                rows=properties.get("gridProperties", {}).get("rowCount", 0),
-                columns=properties.get("gridProperties", {}).get("columnCount", 0),
-            )
-            for properties in (sheet["properties"] for sheet in answer.get("sheets", []))
-        ]
+        return _tabs_of(answer)
 
-    def read_values(self, spreadsheet_id: str, tab: str | None = None) -> SheetValues:
-        """All values of a tab (None: the first), unformatted, ragged, from row 1 on. Raises NotFoundError."""
-        tabs = self.tabs(spreadsheet_id)
-        found = next((item for item in tabs if tab is None or item.title.strip() == tab.strip()), None)
-        if found is None:
-            names = ", ".join(repr(item.title) for item in tabs)
-            raise NotFoundError(
-                f"The spreadsheet {spreadsheet_id} has no tab {tab!r}; it has {names or 'none'}.",
-                what_to_do="Rename the tab back, or correct the campaign's tab.",
-            )
-        rows = self.read_ranges(spreadsheet_id, [quote_tab(found.title)])[0]
-        return SheetValues(tab=found.title, sheet_id=found.sheet_id, rows=rows)
+    def locate(self, source: SheetSource) -> SheetWindow:
+        """The part of the sheet that a campaign means, with its present size. One call.
+
+        Raises NotFoundError for a tab or named range that is not there, SheetContentError for an unreadable range.
+        """
+        params = {
+            "fields": "sheets.properties(title,sheetId,gridProperties),namedRanges(name,range)",
+            "includeGridData": "false",
+        }
+        answer = self._call(lambda session: session.spreadsheet(_in_url(source.spreadsheet_id), params))
+        return find_window(source, _tabs_of(answer), answer.get("namedRanges", []))
+
+    def rows(self, window: SheetWindow) -> Iterator[list[Cell]]:
+        """Every row of a window from its first to its last filled one, ragged; a blank row inside is [].
+
+        Read in chunks whose rows are fixed beforehand, so that a chunk that is asked for again after a 429 is the
+        same chunk. After an empty chunk the next is longer: a long blank tail costs few calls.
+        """
+        columns = max(1, window.end_column - window.first_column)
+        step = max(1, min(ROWS_A_READ, CELLS_A_READ // columns))
+        start, waiting_blanks, span = window.first_row, 0, step
+        while start <= window.last_row:
+            end = min(start + span - 1, window.last_row)
+            corners = f"{cell_name(window.first_column, start)}:{cell_name(window.end_column - 1, end)}"
+            where = f"{quote_tab(window.tab)}!{corners}"
+            values = self.read_ranges(window.spreadsheet_id, [where])[0]
+            if len(values) > end - start + 1:
+                raise TransientError(
+                    f"Google gave more rows of spreadsheet {window.spreadsheet_id} than were asked for."
+                )
+            if values:
+                yield from ([] for _ in range(waiting_blanks))
+                yield from values
+                waiting_blanks = end - start + 1 - len(values)
+                span = step
+            else:
+                waiting_blanks += end - start + 1
+                span *= 2
+            start = end + 1
+
+    def hidden_rows(self, window: SheetWindow) -> int:
+        """How many rows of the window a person or a filter hides. One call."""
+        where = f"{quote_tab(window.tab)}!{cell_name(0, window.first_row)}:{cell_name(0, window.last_row)}"
+        params = {"ranges": where, "fields": "sheets.data.rowMetadata(hiddenByFilter,hiddenByUser)"}
+        answer = self._call(lambda session: session.spreadsheet(_in_url(window.spreadsheet_id), params))
+        return sum(
+            bool(row.get("hiddenByFilter") or row.get("hiddenByUser"))
+            for sheet in answer.get("sheets", [])
+            for data in sheet.get("data", [])
+            for row in data.get("rowMetadata", [])
+        )
 
     def read_ranges(
         self, spreadsheet_id: str, ranges: Sequence[str], *, dates_as_numbers: bool = False
@@ -175,19 +217,22 @@ class SheetsClient:
     def _signed_in(self) -> "SheetsSession":
         with self._lock:
             if self._session is None:
-                from cheerful_pipelines.recipients.sheets_session import open_session
+                from cheerful_pipelines.sheets.sheets_session import open_session
 
                 self._session = open_session(self._settings)
             return self._session
 
 
-def quote_tab(title: str) -> str:
-    """A tab's name as A1 notation wants it.
-
-    >>> quote_tab("Ana's list")
-    "'Ana''s list'"
-    """
-    return "'" + title.replace("'", "''") + "'"
+def _tabs_of(answer: Mapping[str, Any]) -> list[TabProperties]:
+    return [
+        TabProperties(
+            title=properties["title"],
+            sheet_id=properties.get("sheetId", 0),  # 0 is left out by some servers, as protobuf does
+            rows=properties.get("gridProperties", {}).get("rowCount", 0),
+            columns=properties.get("gridProperties", {}).get("columnCount", 0),
+        )
+        for properties in (sheet["properties"] for sheet in answer.get("sheets", []))
+    ]
 
 
 def _is_worth_another_try(error: BaseException, *, is_repeatable: bool) -> bool:

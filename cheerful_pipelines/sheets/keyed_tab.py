@@ -9,13 +9,14 @@ run writes nothing.
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.errors import SheetContentError
-
-Cell = str | int | float | bool | None
+from cheerful_pipelines.sheets.a1 import cell_name, quote_tab
+from cheerful_pipelines.sheets.models import Cell
 
 KEY_HEADER = "Key"
 """Header of the key column in every tab of ours.
@@ -38,6 +39,8 @@ class DesiredTab(BaseModel):
     rows: tuple[tuple[Cell, ...], ...]
     key_pattern: str
     formats: dict[str, str] = {}  # header: number format, set once when the tab is made
+    fills_gaps: bool = False
+    """New rows go first where a row of ours vanished and nothing of the client's stands."""
 
     @property
     def key_position(self) -> int:
@@ -69,17 +72,20 @@ def plan_writes(existing: Sequence[Sequence[Cell]], desired: DesiredTab) -> list
         header_row = _header_row(existing, desired)
         columns, writes = _located_columns(existing, header_row, desired)
     row_of = _rows_by_key(existing, header_row, columns[desired.key_position])
-    next_row = max(_used_rows(existing), header_row + 1)
-    wanted: set[str] = set()
+    wanted = {str(row[desired.key_position]) for row in desired.rows}
+    vanished = [at for key, at in row_of.items() if key not in wanted and re.fullmatch(desired.key_pattern, key)]
+    end = max(_used_rows(existing), header_row + 1)
+    gaps = _gaps(existing, range(header_row + 1, end), columns, vanished) if desired.fills_gaps else []
+    new_rows = chain(gaps, count(end))
+    reused: set[int] = set()
     for row in desired.rows:
-        key = str(row[desired.key_position])
-        wanted.add(key)
-        at = row_of.get(key)
+        at = row_of.get(str(row[desired.key_position]))
         if at is None:
-            at, next_row = next_row, next_row + 1
+            at = next(new_rows)
+            reused.add(at)
         writes.extend(_differences(existing, at, columns, row))
-    for key, at in row_of.items():
-        if key not in wanted and re.fullmatch(desired.key_pattern, key):
+    for at in vanished:
+        if at not in reused:
             writes.extend(_differences(existing, at, columns, [None] * len(columns)))
     return sorted(writes, key=lambda write: (write.row, write.column))
 
@@ -131,36 +137,12 @@ def same(left: Cell, right: Cell) -> bool:
     return abs(left - right) <= 1e-9 * max(1.0, abs(left), abs(right))
 
 
-def column_letters(column: int) -> str:
-    """Letters of a column counted from 0.
-
-    >>> column_letters(0), column_letters(25), column_letters(26), column_letters(701), column_letters(702)
-    ('A', 'Z', 'AA', 'ZZ', 'AAA')
-    """
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return letters
-
-
-def quoted(title: str) -> str:
-    """The name of a tab as A1 notation wants it, blanks and quotes and all.
-
-    >>> quoted("It's")
-    "'It''s'"
-    """
-    return "'" + title.replace("'", "''") + "'"
-
-
 def _range_write(title: str, block: list[list[CellWrite]]) -> RangeWrite:
     first, last = block[0][0], block[-1][-1]
-    corner = f"{column_letters(first.column)}{first.row + 1}"
-    opposite = f"{column_letters(last.column)}{last.row + 1}"
+    corner, opposite = cell_name(first.column, first.row + 1), cell_name(last.column, last.row + 1)
     # "" empties a cell; null would leave what stands there.
     values: list[list[Cell]] = [["" if write.value is None else write.value for write in run] for run in block]
-    return RangeWrite.model_construct(range=f"{quoted(title)}!{corner}:{opposite}", values=values)
+    return RangeWrite.model_construct(range=f"{quote_tab(title)}!{corner}:{opposite}", values=values)
 
 
 def _fresh_columns(desired: DesiredTab) -> list[int]:
@@ -207,6 +189,18 @@ def _rows_by_key(existing: Sequence[Sequence[Cell]], header_row: int, key_column
         if isinstance(key, str) and key:
             found.setdefault(key, number)
     return found
+
+
+def _gaps(
+    existing: Sequence[Sequence[Cell]], rows: range, columns: Sequence[int], vanished: Sequence[int]
+) -> list[int]:
+    """Rows that are blank, or hold nothing but a vanished row of ours."""
+    ours, gone = set(columns), set(vanished)
+    return [
+        at
+        for at in rows
+        if not any(_is_filled(cell) for n, cell in enumerate(existing[at]) if at not in gone or n not in ours)
+    ]
 
 
 def _differences(

@@ -16,8 +16,8 @@ from google.oauth2.credentials import Credentials as UserCredentials
 from google.oauth2.service_account import Credentials as ServiceAccountCredentials
 
 from cheerful_pipelines.errors import AuthError, ConfigurationError, TransientError
-from cheerful_pipelines.recipients.sheets_errors import error_of_answer
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.sheets_errors import error_of_answer
 
 SCOPES = (
     "https://www.googleapis.com/auth/spreadsheets",
