@@ -11,6 +11,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 PYTHON_FOLDERS = ("cheerful_pipelines", "cheerful_pipelines_tests", "infra", "benchmarks")
 
+EXAMPLES = ("cheerful_pipelines", "--ignore=cheerful_pipelines/storage/migrations")
+"""The examples in docstrings; Alembic's files can only be imported by Alembic."""
+
 
 def checks(pytest_arguments: list[str]) -> list[tuple[str, list[str]]]:
     """(what it is, command) of every check."""
@@ -20,6 +23,7 @@ def checks(pytest_arguments: list[str]) -> list[tuple[str, list[str]]]:
         ("types", [str(BIN / "mypy")]),
         ("layers", [str(BIN / "lint-imports")]),
         ("definitions", [str(BIN / "dagster"), "definitions", "validate", "-w", "workspace.yaml"]),
+        ("examples", [sys.executable, "-m", "pytest", "-q", "-W", "ignore", "--doctest-modules", *EXAMPLES]),
         ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", *pytest_arguments]),
     ]
 

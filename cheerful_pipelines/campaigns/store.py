@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, AccountMark, Campaign, CampaignMark, Client, GmailAccount
 from cheerful_pipelines.errors import NotFoundError, PermanentError
-from cheerful_pipelines.gmail.addresses import address_key
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import (

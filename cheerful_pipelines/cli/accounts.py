@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.cli.connections import campaign_store, local_google
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError
-from cheerful_pipelines.gmail.addresses import address_key
 from cheerful_pipelines.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)

@@ -2,8 +2,8 @@
 
 from random import Random
 
+from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.demo.models import Language, Person
-from cheerful_pipelines.gmail.addresses import address_key
 
 _GIVEN: dict[Language, tuple[str, ...]] = {
     "en": (

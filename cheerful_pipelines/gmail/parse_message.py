@@ -15,7 +15,7 @@ from email.utils import getaddresses, parsedate_to_datetime
 
 import fast_mail_parser
 
-from cheerful_pipelines.gmail.addresses import address_key
+from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.gmail.html_text import html_to_text
 from cheerful_pipelines.gmail.models import Attachment, ParsedMessage
 

@@ -9,9 +9,9 @@ from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
+from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.campaigns.models import AccountMark, GmailAccount
 from cheerful_pipelines.errors import HistoryExpiredError, PermanentError
-from cheerful_pipelines.gmail.addresses import address_key
 from cheerful_pipelines.gmail.gmail_client import FetchFailure, GmailClient, Profile
 from cheerful_pipelines.gmail.history import fold_history, message_ids
 from cheerful_pipelines.gmail.models import DeadLetter, FetchedMessage, StoreReport

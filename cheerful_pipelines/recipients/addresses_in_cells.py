@@ -1,7 +1,7 @@
 """What the address cell of a row holds: nothing, one address, several, or something else, with the reason.
 
 Pure. Syntax is judged by python-email-validator, without DNS. When two addresses are one person is decided in
-gmail/addresses.py.
+addresses.py.
 """
 
 import re

@@ -21,6 +21,7 @@ from cheerful_pipelines.recipients.models import AppliedImport
 from cheerful_pipelines.recipients.own_writes import own_write
 from cheerful_pipelines.recipients.problems_sheet import tab_link, write_problems_tab
 from cheerful_pipelines.recipients.store import RecipientStore
+from cheerful_pipelines.redaction import without_addresses
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
@@ -184,9 +185,9 @@ def _words(plan: ImportPlan, applied: AppliedImport | None) -> dict[str, dg.Meta
         "columns": dg.MetadataValue.text(
             ", ".join(f"{field}: {letter}" for field, letter in columns.layout.fields.items())
         ),
-        "custom_fields": dg.MetadataValue.text(", ".join(columns.custom.values()) or "none"),
-        "missing_columns": dg.MetadataValue.text(", ".join(columns.missing) or "none"),
-        "header_drift": dg.MetadataValue.text("; ".join(plan.drift) or "none"),
+        "custom_fields": dg.MetadataValue.text(without_addresses(", ".join(columns.custom.values())) or "none"),
+        "missing_columns": dg.MetadataValue.text(without_addresses(", ".join(columns.missing)) or "none"),
+        "header_drift": dg.MetadataValue.text(without_addresses("; ".join(plan.drift)) or "none"),
         "sheet_drive_version": dg.MetadataValue.text(plan.sheet.drive_version),
     }
 

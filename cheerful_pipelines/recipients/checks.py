@@ -13,6 +13,7 @@ from cheerful_pipelines.errors import NotFoundError
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.models import ImportRecord
 from cheerful_pipelines.recipients.store import RecipientStore
+from cheerful_pipelines.redaction import without_addresses
 from cheerful_pipelines.storage.engine import Database
 
 HIGHEST_REJECT_SHARE = 0.05
@@ -57,7 +58,7 @@ def headers_as_before(
     return dg.AssetCheckResult(
         passed=not record.drift,
         severity=dg.AssetCheckSeverity.WARN,
-        description="; ".join(record.drift) or "The headers are as they were.",
+        description=without_addresses("; ".join(record.drift)) or "The headers are as they were.",
         metadata={"headers": len(record.layout.headers), "changed": len(record.drift)},
     )
 

@@ -7,6 +7,7 @@ aliases below. What happened to the headers since the last import is told by `he
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 
 from cheerful_pipelines.errors import SheetContentError
 from cheerful_pipelines.recipients.addresses_in_cells import cell_text
@@ -172,7 +173,7 @@ def _column(
 def _what_was_seen(
     rows: Sequence[tuple[int, Sequence[Cell]]], mapping: Mapping[str, Sequence[str]], header_row: int | None
 ) -> str:
-    """The headers that stand there; cells of a row that is data are people's and are not repeated."""
+    """The headers that stand above the first address; below it the cells are people's and are not repeated."""
     names = " or ".join(repr(header) for header in mapping.get("email", ()))
     wanted = f"the e-mail column {names}" if names else "an e-mail column"
     filled = [(number, [text for cell in row if (text := cell_text(cell))]) for number, row in rows]
@@ -180,12 +181,13 @@ def _what_was_seen(
     if not texts and header_row is None:
         return f"The tab is empty, so {wanted} is missing and nothing was imported."
     where = f"row {header_row}, which the campaign names" if header_row else f"its first {HEADER_WITHIN_ROWS} rows"
-    if not texts or any("@" in text for _, row in texts for text in row):
+    above = list(takewhile(lambda item: not any("@" in text for text in item[1]), texts))
+    if not above:
         return (
             f"The tab has no header row with {wanted} in {where}; what stands there are no headers. "
             "Nothing was imported."
         )
-    number, widest = max(texts, key=lambda item: len(item[1]))
+    number, widest = max(above, key=lambda item: len(item[1]))
     seen = ", ".join(repr(text[:40]) for text in widest[:15])
     return f"The sheet has no header for {wanted}; row {number} says: {seen}. Nothing was imported."
 

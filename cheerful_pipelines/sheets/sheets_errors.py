@@ -16,6 +16,7 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.redaction import without_addresses
 
 _THROTTLED_REASONS = frozenset(
     {
@@ -90,5 +91,4 @@ def _is_throttled(error: Mapping[str, Any]) -> bool:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    text = str(error.get("message") or "no reason given")[:200]
-    return re.sub(r"\S+@\S+", "(an address)", text)
+    return without_addresses(str(error.get("message") or "no reason given")[:200])

@@ -26,14 +26,14 @@ def alembic_config() -> Config:
     return config
 
 
-def migrate(database: Database) -> None:
-    """Upgrade to head in one transaction. Harmless when already there."""
+def migrate(database: Database, *, to: str = "head") -> None:
+    """Upgrade in one transaction, to the newest migration or a named one. Harmless when already there."""
     config = alembic_config()
     with database.engine.begin() as connection:
         # Two processes that start together must not migrate together.
         connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('cheerful migrate'))"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def is_current(database: Database) -> bool:

@@ -153,7 +153,7 @@ campaign_recipient = sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
     sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), nullable=False),
     sa.Column("email", sa.Text, nullable=False),  # raw form, as the sheet has it
-    sa.Column("email_key", sa.Text, nullable=False),  # gmail/addresses.py: address_key
+    sa.Column("email_key", sa.Text, nullable=False),  # addresses.py: address_key
     sa.Column("name", sa.Text),
     sa.Column("handle", sa.Text),
     sa.Column("custom_fields", JSONB, nullable=False, server_default="{}"),

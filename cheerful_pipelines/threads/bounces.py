@@ -10,7 +10,7 @@ from email.message import Message
 from email.utils import parseaddr
 from typing import Literal
 
-from cheerful_pipelines.gmail.addresses import address_key
+from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.threads import report_text
 from cheerful_pipelines.threads.mail_parts import header_text, read_parts, text_of, walk
 from cheerful_pipelines.threads.models import FailedRecipient

@@ -10,10 +10,10 @@ from typing import get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.classification.models import Label
 from cheerful_pipelines.demo.models import DemoDelivery, SheetEdit
 from cheerful_pipelines.demo.world import generate_world
-from cheerful_pipelines.gmail.addresses import address_key
 from cheerful_pipelines_tests.demo.worlds import TODAY, world
 
 FEW = settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

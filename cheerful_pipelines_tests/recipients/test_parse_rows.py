@@ -93,6 +93,19 @@ def test_without_an_address_column_the_error_names_the_headers_and_the_way_out()
         parse_rows([["Name", "City"], ["Ana", "Porto"]])
 
 
+def test_a_renamed_address_column_is_shown_among_the_headers_and_nobodys_row_is() -> None:
+    rows: list[list[Cell]] = [
+        ["Spring list"],
+        ["Name", "Reach them at", "City"],
+        ["Ana", "ana@creator.example", "Porto"],
+    ]
+
+    with pytest.raises(SheetContentError, match="row 2 says: 'Name', 'Reach them at', 'City'") as caught:
+        parse_rows(rows)
+
+    assert "Porto" not in str(caught.value)
+
+
 def test_a_headerless_list_is_refused_without_repeating_anybody() -> None:
     with pytest.raises(SheetContentError, match="no header row") as caught:
         parse_rows([["Ana", "ana@creator.example"], ["Bo", "bo@creator.example"]])

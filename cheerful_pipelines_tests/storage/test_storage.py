@@ -1,5 +1,8 @@
 """Tables, migrations, blobs and sealed credentials on a real Postgres."""
 
+from datetime import UTC, datetime
+from uuid import uuid4
+
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
@@ -8,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.errors import ConfigurationError, NotFoundError, TransientError
+from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 from cheerful_pipelines.storage.migrate import migrate
 from cheerful_pipelines.storage.tables import metadata
@@ -33,6 +38,39 @@ def test_migrating_twice_changes_nothing(database: Database) -> None:
     migrate(database)
     with database.transaction() as connection:
         assert connection.execute(sa.text("select count(*) from alembic_version")).scalar_one() == 1
+
+
+def test_an_older_database_keeps_its_recipients_and_knows_when_they_were_listed(postgres: EmbeddedPostgres) -> None:
+    """The migration that brought versions of recipients, on a database that has people in it."""
+    database = Database(postgres.url(f"older_{uuid4().hex[:8]}"))
+    migrate(database, to="0001")
+    with database.transaction() as connection:
+        connection.execute(
+            sa.text(
+                """
+                with person as (insert into auth.users (id) values (gen_random_uuid()) returning id),
+                     brand as (insert into client (user_id, slug, name) select id, 'b', 'B' from person),
+                     spring as (insert into campaign (id, user_id, slug, name, campaign_type, status, starts_at,
+                                                      spreadsheet_id)
+                                select gen_random_uuid(), id, 'spring', 'Spring', 'GIFTING', 'ACTIVE', now(), 's'
+                                  from person returning id)
+                insert into campaign_recipient
+                    (campaign_id, email_key, email, content_hash, sheet_row, created_at, removed_at)
+                select spring.id, key, key, 'h', 2, '2026-10-01', gone::timestamptz
+                  from spring, (values ('ana@creator.example', null), ('bo@creator.example', '2026-10-05'))
+                    as people (key, gone)
+                """
+            )
+        )
+
+    migrate(database)
+
+    with database.transaction() as connection:
+        campaign_id = connection.execute(sa.text("select id from campaign")).scalar_one()
+    store, moment = RecipientStore(database), datetime(2026, 10, 3, tzinfo=UTC)
+    assert [r.email for r in store.listed(campaign_id, instant=moment)] == ["ana@creator.example", "bo@creator.example"]
+    assert [r.email for r in store.listed(campaign_id, instant=datetime.now(UTC))] == ["ana@creator.example"]
+    database.close()
 
 
 def test_every_table_reaches_a_client() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from cheerful_pipelines.gmail.addresses import address_key
+from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.threads.bounces import read_report
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
