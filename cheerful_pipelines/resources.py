@@ -42,7 +42,7 @@ def _blobs() -> BlobStore:
 def _gmail_clients() -> "GmailClients":
     from cheerful_pipelines.gmail.gmail_client import GmailClients
 
-    return GmailClients(load_settings(), CampaignStore(_database()))
+    return GmailClients(load_settings(), _database())
 
 
 @lru_cache(maxsize=1)

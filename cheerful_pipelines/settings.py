@@ -5,10 +5,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.quota.prices import PLANS, QuotaPlan
 
 LOCAL_GOOGLE_DEFAULT_URL = "http://127.0.0.1:4510"
 
@@ -59,6 +60,35 @@ class Settings(BaseSettings):
     """Where people open Dagster's UI: links in metadata and in the client's sheet start with it."""
     removal_guard_share: float = 0.2
     """An import that would remove a larger share of the active recipients than this stops."""
+
+    gmail_quota: Literal["since-2026-05", "before-2026-05"] = "since-2026-05"
+    """Which of Google's two price tables the Cloud project has: by the day it was made (quota/prices.py)."""
+    gmail_units_per_minute: int | None = None
+    """Quota units a minute and mailbox, where the project's console shows another number than the table."""
+    gmail_project_units_per_minute: int | None = None
+    gmail_batch_size: int = Field(default=20, ge=1, le=50)
+    """Messages asked for in one request; Gmail refuses parts of larger ones."""
+    gmail_requests_at_once: int = Field(default=2, ge=1, le=10)
+    """Requests under way at once for one mailbox."""
+    gmail_archive_share: float = Field(default=0.8, gt=0, le=1)
+    """Of a mailbox's quota: the archive leaves the rest to the live sync."""
+
+    @property
+    def gmail_plan(self) -> QuotaPlan:
+        """The price table."""
+        return PLANS[self.gmail_quota]
+
+    @property
+    def gmail_units_a_minute(self) -> int:
+        """Of one mailbox. The local server needs no patience; set CHEERFUL_GMAIL_UNITS_PER_MINUTE to feel Gmail's."""
+        if self.gmail_units_per_minute is None and self.mode == "local":
+            return self.gmail_project_units_a_minute
+        return self.gmail_units_per_minute or self.gmail_plan.units_a_minute
+
+    @property
+    def gmail_project_units_a_minute(self) -> int:
+        """Of all mailboxes together."""
+        return self.gmail_project_units_per_minute or self.gmail_plan.project_units_a_minute
 
     @field_validator("credentials_key")
     @classmethod

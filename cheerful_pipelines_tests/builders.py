@@ -105,8 +105,9 @@ def an_account(
     address: str = "mia@brand.example",
     client: str = "brand",
     credentials_json: str | None = None,
+    scope: str = "all",
 ) -> GmailAccount:
-    """A stored client with a stored sender account."""
+    """A stored client with a stored sender account, which stores all of its mail unless a test says otherwise."""
     store = CampaignStore(database)
     store.add_client(slug=client, name=client.title())
     return store.add_account(
@@ -115,6 +116,7 @@ def an_account(
         address=address,
         credentials_json=credentials_json,
         credentials_key=CREDENTIALS_KEY if credentials_json else None,
+        scope=scope,
     )
 
 

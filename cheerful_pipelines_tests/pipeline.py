@@ -30,7 +30,7 @@ class Pipeline:
             "database": database,
             "blobs": blobs,
             "campaigns": self.campaigns,
-            "gmail_clients": GmailClients(settings, self.campaigns),
+            "gmail_clients": GmailClients(settings, database),
             "sheets": SheetsClient.from_settings(settings),
             "classifier": LocalClassifier(),
         }

@@ -78,6 +78,11 @@ class AccountMark(BaseModel):
     model_config = ConfigDict(frozen=True)
     live_history_id: Decimal | None
     live_marked_at: datetime | None
+    listing_history_id: Decimal | None = None
+    """Of a first listing under way: Gmail's history id before it began."""
+    listing_from: datetime | None = None
+    stored_from: datetime | None = None
+    """Everything in the account's scope since then is stored."""
     archive_complete_from: date | None
 
 

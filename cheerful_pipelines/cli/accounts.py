@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cheerful_pipelines.addresses import address_key
-from cheerful_pipelines.cli.connections import campaign_store, local_google
+from cheerful_pipelines.cli.connections import campaign_store, database, local_google
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.settings import load_settings
@@ -63,7 +63,7 @@ def add(
     from cheerful_pipelines.gmail.sync import require_same_mailbox
 
     store, settings = campaign_store(), load_settings()
-    profile = GmailClients(settings, store).client_for(credentials, address=address).profile()
+    profile = GmailClients(settings, database()).client_for(credentials, address=address).profile()
     keys = frozenset(address_key(one) for one in (address, *(send_as or ())))
     require_same_mailbox(profile, alias=alias, identity_keys=keys)
     store.add_client(slug=client, name=client)

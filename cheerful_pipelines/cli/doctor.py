@@ -36,14 +36,15 @@ def _checks() -> Iterator[Check]:
     yield "blob store", _blobs
     yield "DAGSTER_HOME", _dagster_home
     try:
-        store = CampaignStore(Database(load_settings().require_database_url()))
+        database = Database(load_settings().require_database_url())
+        store = CampaignStore(database)
         accounts, campaigns = store.accounts(), store.campaigns()
     except CheerfulError:
         return  # said above; what follows needs the registry
     from cheerful_pipelines.gmail.gmail_client import GmailClients
     from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
-    clients = GmailClients(load_settings(), store)
+    clients = GmailClients(load_settings(), database)
     for account in accounts:
         yield (
             f"Gmail of {account.alias}",

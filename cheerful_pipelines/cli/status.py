@@ -5,10 +5,8 @@ from datetime import UTC, datetime
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.cli.connections import database
 from cheerful_pipelines.cli.tables import print_table
-from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.settings import load_settings
-from cheerful_pipelines.storage.blobs import BlobStore
 
 HEADLINES = ("contacted", "delivered", "replied", "reply_rate", "positive", "opted_out")
 
@@ -17,11 +15,11 @@ def status() -> None:
     """Accounts with marks and dead letters; campaigns with headline numbers and when they were last brought up."""
     connected = database()
     store = CampaignStore(connected)
-    mail = MailStore(connected, BlobStore.from_url(load_settings().effective_blob_url()))
+    letters = DeadLetterStore(connected)
     rows: list[tuple[object, ...]] = []
     for account in store.accounts():
         mark = store.account_mark(account.id)
-        dead = sum(mail.dead_letter_backlog(account.id).values())
+        dead = sum(letters.backlog(account.id).values())
         rows.append((account.alias, account.status, _ago(mark.live_marked_at), mark.archive_complete_from, dead))
     print_table(("account", "status", "last synced", "complete from", "dead letters"), rows)
     print()

@@ -4,7 +4,9 @@ What is asked of Gmail stands in sync.py; this file decides whose turn it is and
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
+from queue import SimpleQueue
 from typing import Any
 
 import dagster as dg
@@ -16,7 +18,7 @@ from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, 
 from cheerful_pipelines.failures import API_RETRY, dagster_failures
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import sync_live, sync_month
+from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS
 from cheerful_pipelines.settings import Settings
@@ -24,6 +26,12 @@ from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
+
+
+LIVE_SECONDS = 240.0
+"""Of one mailbox in one run: a first listing of years must not hold up what is new in the other mailboxes."""
+ARCHIVE_SECONDS = 900.0
+MAILBOXES_AT_ONCE = 4
 
 
 class SyncConfig(dg.Config):
@@ -43,7 +51,7 @@ class SyncConfig(dg.Config):
     backfill_policy=dg.BackfillPolicy.single_run(),
     retry_policy=API_RETRY,
     pool="gmail",
-    code_version="1",
+    code_version="2",
     output_required=False,
 )
 def gmail_messages(
@@ -61,19 +69,21 @@ def gmail_messages(
 
     def sync(alias: str) -> dict[str, Any]:
         account = campaigns.account(alias)
-        report = sync_live(
+        mailbox = MailboxSync(
             account,
             gmail_clients.client(account),
             store,
-            mark=campaigns.account_mark(account.id),
-            first_needed=needed.get(alias),
-            now=datetime.now(UTC),
             run_id=context.run_id,
+            is_over=lambda run_id: _is_over(context.instance, run_id),
+            seconds=LIVE_SECONDS,
+        )
+        report = mailbox.live(
+            mark=campaigns.account_mark(account.id), first_needed=needed.get(alias), now=datetime.now(UTC)
         )
         # Gmail's ids are unsigned 64-bit numbers: as text, since metadata holds signed ones.
         marks = {"mark_before": str(report.mark_before), "mark_after": str(report.mark_after)}
-        reread = {"reread_from": str(report.reread_from)} if report.reread_from else {}
-        return {**report.model_dump(exclude={"reread_from"}), **marks, **reread, "mode": settings.mode}
+        gap = {"gap_certificate": dg.MetadataValue.md(report.gap.statement)} if report.gap else {}
+        return {**report.model_dump(exclude={"gap"}), **marks, **gap, "scope": account.scope, "mode": settings.mode}
 
     yield from _each(context, campaigns, {key: (key, sync) for key in asked}, quiet=bool(config.accounts))
 
@@ -88,7 +98,7 @@ def gmail_messages(
     backfill_policy=dg.BackfillPolicy.single_run(),
     retry_policy=API_RETRY,
     pool="gmail",
-    code_version="1",
+    code_version="2",
     output_required=False,
 )
 def gmail_archive(
@@ -108,7 +118,17 @@ def gmail_archive(
     def sync(key: str) -> dict[str, Any]:
         alias, month = months[key]
         account = campaigns.account(alias)
-        report = sync_month(account, gmail_clients.client(account), store, month=month, run_id=context.run_id)
+        mailbox = MailboxSync(
+            account,
+            gmail_clients.client(account, for_archive=True),
+            store,
+            run_id=context.run_id,
+            is_over=lambda run_id: _is_over(context.instance, run_id),
+            seconds=ARCHIVE_SECONDS,
+        )
+        report = mailbox.month(month)
+        if not report.is_complete:
+            raise _NotDone(f"{report.inserted} messages stored; the next run goes on")
         return {**report.model_dump(), "month": month.isoformat(), "mode": settings.mode}
 
     newest_first = sorted(months, key=lambda key: (months[key][0], -months[key][1].toordinal()))
@@ -123,6 +143,15 @@ def _dimensions(key: str) -> dict[str, str]:
     return {"gmail_account": alias, "month": month}
 
 
+class _NotDone(Exception):
+    """A partition for which the time was not enough: no materialization, and nothing to repair."""
+
+
+def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
+    run = instance.get_run_by_id(run_id)
+    return run is None or run.is_finished
+
+
 def _each(
     context: dg.AssetExecutionContext,
     campaigns: CampaignStore,
@@ -130,28 +159,25 @@ def _each(
     *,
     quiet: bool,
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Run the work of each partition and report it; raise at the end what deserves a red run.
+    """Run the work of each partition, mailboxes side by side, and report it; raise at the end what deserves a red run.
 
     An account that must be reconnected is no red run when a sensor asked (`quiet`): it is marked, said once, skipped
     from then on. Asked for by a person, it fails in words.
     """
     errors: list[CheerfulError] = []
-    refused: set[str] = set()
-    for key, (alias, do) in work.items():
-        if alias in refused:
-            continue
-        try:
-            metadata = do(key)
-        except CheerfulError as error:
-            refused.add(alias)
-            if not _settle(campaigns, campaigns.account(alias), error) or not quiet:
-                errors.append(error)
-            context.log.warning(f"{key}: {error}")
-            continue
-        if len(context.partition_keys) == 1:
-            yield dg.MaterializeResult(metadata=metadata)
+    for key, alias, outcome in _outcomes(work):
+        if isinstance(outcome, CheerfulError):
+            if not _settle(campaigns, campaigns.account(alias), outcome) or not quiet:
+                errors.append(outcome)
+            context.log.warning(f"{key}: {outcome}")
+        elif isinstance(outcome, _NotDone):
+            context.log.info(f"{key}: {outcome}")
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        elif len(context.partition_keys) == 1:
+            yield dg.MaterializeResult(metadata=outcome)
         else:
-            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=metadata))
+            context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=outcome))
     if errors:
         # Something worth a retry goes first: the retry asks every account again.
         lasting = AuthError | PermanentError
@@ -160,12 +186,48 @@ def _each(
             raise worst
 
 
+def _outcomes(
+    work: Mapping[str, tuple[str, Callable[[str], dict[str, Any]]]],
+) -> Iterator[tuple[str, str, dict[str, Any] | BaseException]]:
+    """(partition, account, metadata or what went wrong), as they are done: partitions of one account in their order,
+    accounts side by side. After an account's first trouble the rest of its partitions are left alone."""
+    by_account: dict[str, list[str]] = {}
+    for key, (alias, _) in work.items():
+        by_account.setdefault(alias, []).append(key)
+    done: SimpleQueue[tuple[str, str, dict[str, Any] | BaseException] | None] = SimpleQueue()
+
+    def all_of(alias: str) -> None:
+        try:
+            for key in by_account[alias]:
+                try:
+                    done.put((key, alias, work[key][1](key)))
+                except Exception as error:
+                    done.put((key, alias, error))
+                    return
+        finally:
+            done.put(None)
+
+    with ThreadPoolExecutor(MAILBOXES_AT_ONCE, thread_name_prefix="mailbox") as pool:
+        for alias in by_account:
+            pool.submit(all_of, alias)
+        waiting = len(by_account)
+        while waiting:
+            found = done.get()
+            if found is None:
+                waiting -= 1
+            else:
+                yield found
+
+
 def _settle(campaigns: CampaignStore, account: GmailAccount, error: CheerfulError) -> bool:
     """Write down what the error means for the account. True where the account's state now tells it all."""
     if isinstance(error, AuthError):
         if campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error)):
             logger.warning("account_needs_reauth", account=account.alias)
         return True
+    if isinstance(error, PermanentError):  # another mailbox, a request of ours that is wrong: no retry mends it
+        campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error))
+        return False
     if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
         until = datetime.now(UTC) + timedelta(seconds=error.retry_after_seconds)
         campaigns.set_account_not_before(account.id, not_before=until)

@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS
-from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 
 LONGEST_LAG = timedelta(hours=24)
@@ -19,11 +18,11 @@ LONGEST_LAG = timedelta(hours=24)
     description="No message of this mailbox waits as a dead letter.",
 )
 def no_dead_letters(
-    context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database], blobs: dg.ResourceParam[BlobStore]
+    context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
 ) -> dg.AssetCheckResult:
     """A warning: the rest of the mailbox is in step."""
     account = CampaignStore(database).account(context.partition_key)
-    backlog = MailStore(database, blobs).dead_letter_backlog(account.id)
+    backlog = DeadLetterStore(database).backlog(account.id)
     return dg.AssetCheckResult(
         passed=not backlog,
         severity=dg.AssetCheckSeverity.WARN,

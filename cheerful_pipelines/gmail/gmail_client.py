@@ -1,7 +1,7 @@
 """Gmail, read only: the five calls that the sync needs, over google-api-python-client. No database, no dagster.
 
 The service is built once an account and thread from the discovery document inside the library, with its root replaced
-where settings name another endpoint, so that batches go there too.
+where settings name another endpoint, so that batches go there too. Every call takes its quota units beforehand.
 """
 
 import base64
@@ -9,14 +9,18 @@ import binascii
 import http.client
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import quote
 from uuid import UUID
 
 import tenacity
 from pydantic import BaseModel, ConfigDict
 
+from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import (
@@ -27,19 +31,23 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.gmail.batch import BatchPart, decode_batch, encode_batch
 from cheerful_pipelines.gmail.google_errors import error_from_answer, error_from_refresh
-from cheerful_pipelines.gmail.models import FetchedMessage
-from cheerful_pipelines.gmail.quota import PRICES_SINCE_MAY_2026, Operation
+from cheerful_pipelines.gmail.models import FetchedMessage, MessageRef
+from cheerful_pipelines.quota.allowance import LONGEST_SLEEP_SECONDS, Allowance, MemoryLedger
+from cheerful_pipelines.quota.prices import Operation
+from cheerful_pipelines.quota.store import QuotaStore
 from cheerful_pipelines.settings import Settings
-from cheerful_pipelines.storage.engine import transaction_is_open
+from cheerful_pipelines.storage.engine import Database, transaction_is_open
 
 SCOPES = ("https://www.googleapis.com/auth/gmail.readonly",)
 TIMEOUT_SECONDS = 60
-BATCH_SIZE = 20  # parts of a batch run at once on Gmail's side; from 50 on it answers 429 in some of them
 PAGE_SIZE = 500
-ATTEMPTS = 5
+ATTEMPTS = 8
+"""With the waits between them they last longer than a window of Gmail's quota, which is a minute."""
+TOKEN_RENEWALS = 2
 LONGEST_BACKOFF_SECONDS = 32.0
-LONGEST_RETRY_AFTER_SECONDS = 60.0  # longer, and the run ends with the account's not_before stored
+_BATCH_PATH = "/batch/gmail/v1"
 
 Answer = TypeVar("Answer")
 
@@ -59,6 +67,7 @@ class HistoryPage(BaseModel):
     model_config = ConfigDict(frozen=True)
     records: tuple[dict[str, Any], ...]
     history_id: int
+    is_last: bool = True
 
 
 class FetchFailure(BaseModel):
@@ -70,124 +79,230 @@ class FetchFailure(BaseModel):
     gone: bool
 
 
+class Transport(NamedTuple):
+    """One thread's way to Gmail: the users resource and its messages, and the signed-in HTTP connection below."""
+
+    users: Any
+    messages: Any
+    http: Any
+
+
 class GmailClient:
     """One mailbox. Raises the errors of `errors.py`; waits and repeats what is worth repeating, never for ever."""
 
-    def __init__(self, build_service: Callable[[], Any], *, batch_uri: str, prices: dict[Operation, int]) -> None:
-        self._build_service = build_service
-        self._batch_uri = batch_uri
+    def __init__(
+        self,
+        connect: Callable[[], Transport],
+        *,
+        root: str,
+        allowance: Allowance,
+        prices: dict[Operation, int],
+        batch_size: int,
+        requests_at_once: int,
+        tries: int = ATTEMPTS,
+    ) -> None:
+        self._connect = connect
+        self._root = root
+        self._allowance = allowance
         self._prices = prices
-        self._local = threading.local()  # httplib2 is not thread-safe: one service a thread
-        self.units_spent = 0
+        self._batch_size = batch_size
+        self._requests_at_once = requests_at_once
+        self._tries = tries
+        self._local = threading.local()  # httplib2 is not thread-safe: one connection a thread
+
+    @property
+    def units_spent(self) -> int:
+        """Quota units taken since this client was made."""
+        return self._allowance.spent
+
+    @property
+    def waited_seconds(self) -> float:
+        """Seconds spent waiting for quota since this client was made."""
+        return self._allowance.waited_seconds
 
     def profile(self) -> Profile:
         """The mailbox's own address and newest history id: the real call that proves credentials."""
-        answer = self._call("getProfile", lambda users: users.getProfile(userId="me"))
+        answer = self._call("getProfile", lambda way: way.users.getProfile(userId="me"))
         return Profile(
             address=answer["emailAddress"],
             history_id=int(answer["historyId"]),
             messages_total=int(answer.get("messagesTotal", 0)),
         )
 
-    def history(self, start_history_id: int, *, page_size: int = PAGE_SIZE) -> Iterator[HistoryPage]:
+    def label_ids(self) -> list[str]:
+        """Every label of the mailbox, Gmail's own and the user's."""
+        answer = self._call("labels.list", lambda way: way.users.labels().list(userId="me"))
+        return [label["id"] for label in answer.get("labels", ())]
+
+    def history(self, start_history_id: int) -> Iterator[HistoryPage]:
         """Pages of records after the id. Raises HistoryExpiredError (404, on any page). Empty pages may come."""
         token: str | None = None
         while True:
             try:
-                answer = self._call("history.list", self._history_request(start_history_id, token, page_size))
+                answer = self._call("history.list", self._history_request(start_history_id, token))
             except NotFoundError:
                 raise HistoryExpiredError(f"Gmail no longer knows history id {start_history_id}.") from None
-            yield HistoryPage(records=tuple(answer.get("history", ())), history_id=int(answer["historyId"]))
             token = answer.get("nextPageToken")
+            yield HistoryPage(
+                records=tuple(answer.get("history", ())), history_id=int(answer["historyId"]), is_last=not token
+            )
             if not token:
                 return
 
-    def list_ids(self, *, after: datetime | None = None, before: datetime | None = None) -> Iterator[list[str]]:
-        """Pages of message ids, newest first, spam and trash included. Epoch seconds: dates in q are Pacific time."""
-        terms = [f"after:{int(after.timestamp())}"] if after else []
+    def list_messages(
+        self,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        label_id: str | None = None,
+        query: str = "",
+    ) -> Iterator[list[MessageRef]]:
+        """Pages of references, newest first, spam and trash included. Epoch seconds: dates in q are Pacific time."""
+        terms = [query] if query else []
+        terms += [f"after:{int(after.timestamp())}"] if after else []
         terms += [f"before:{int(before.timestamp())}"] if before else []
         token: str | None = None
         while True:
-            answer = self._call("messages.list", self._list_request(" ".join(terms), token))
-            yield [item["id"] for item in answer.get("messages", ())]
+            answer = self._call("messages.list", self._list_request(" ".join(terms), label_id, token))
+            yield [MessageRef(item["id"], item["threadId"]) for item in answer.get("messages", ())]
             token = answer.get("nextPageToken")
             if not token:
                 return
 
     def fetch_raw(self, gmail_message_ids: Sequence[str]) -> Iterator[FetchedMessage | FetchFailure]:
-        """Each message once, in batches; a part that Gmail throttles is asked for again by itself."""
-        for start in range(0, len(gmail_message_ids), BATCH_SIZE):
-            yield from self._fetch_batch(gmail_message_ids[start : start + BATCH_SIZE])
+        """Each message once, in batches, some at once; a part that Gmail throttles is asked for again by itself.
+
+        What has come is given out before an error is raised: it need not be fetched again.
+        """
+        waiting = in_batches(gmail_message_ids, self._batch_size)
+        with ThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail") as pool:
+            under_way: deque[Future[_Fetched]] = deque()
+            for batch in waiting:
+                under_way.append(pool.submit(self._fetch_batch, batch))
+                if len(under_way) > self._requests_at_once:
+                    yield from self._taken(under_way)
+            while under_way:
+                yield from self._taken(under_way)
+
+    def _taken(self, under_way: "deque[Future[_Fetched]]") -> Iterator[FetchedMessage | FetchFailure]:
+        fetched = under_way.popleft().result()
+        yield from fetched.taken
+        if fetched.error is None:
+            return
+        for future in under_way:
+            if not future.cancel():
+                yield from future.result().taken
+        under_way.clear()
+        raise fetched.error
 
     @staticmethod
-    def _history_request(start: int, token: str | None, page_size: int) -> Callable[[Any], Any]:
-        return lambda users: users.history().list(
-            userId="me", startHistoryId=str(start), pageToken=token, maxResults=page_size
+    def _history_request(start: int, token: str | None) -> Callable[[Transport], Any]:
+        return lambda way: way.users.history().list(
+            userId="me", startHistoryId=str(start), pageToken=token, maxResults=PAGE_SIZE
         )
 
     @staticmethod
-    def _list_request(query: str, token: str | None) -> Callable[[Any], Any]:
-        return lambda users: users.messages().list(
-            userId="me", q=query or None, pageToken=token, maxResults=PAGE_SIZE, includeSpamTrash=True
+    def _list_request(query: str, label_id: str | None, token: str | None) -> Callable[[Transport], Any]:
+        return lambda way: way.messages.list(
+            userId="me",
+            q=query or None,
+            labelIds=label_id,
+            pageToken=token,
+            maxResults=PAGE_SIZE,
+            includeSpamTrash=True,
         )
 
-    def _fetch_batch(self, ids: Sequence[str]) -> list[FetchedMessage | FetchFailure]:
+    def _fetch_batch(self, ids: Sequence[str]) -> "_Fetched":
+        """Ask until every part has come, is gone, or has failed too often. Never raises for a part's own trouble."""
         taken: list[FetchedMessage | FetchFailure] = []
         waiting, errors = list(ids), dict[str, CheerfulError]()
-        for attempt in _attempts():
-            with attempt:
-                fetched, errors = self._ask_batch(waiting)
-                taken.extend(fetched)
-                waiting = []
-                for one, error in errors.items():
-                    if isinstance(error, AuthError):
-                        raise error
-                    if isinstance(error, TransientError):
-                        waiting.append(one)
-                    else:
-                        gone = isinstance(error, NotFoundError)
-                        code = "gone" if gone else _code(error)
-                        taken.append(FetchFailure(gmail_message_id=one, reason_code=code, gone=gone))
-                if waiting and attempt.retry_state.attempt_number < ATTEMPTS:
-                    raise errors[waiting[0]]
+        try:
+            for attempt in _attempts(self._tries):
+                with attempt:
+                    fetched, errors = self._ask_batch(waiting)
+                    taken.extend(fetched)
+                    waiting = []
+                    for one, error in errors.items():
+                        if isinstance(error, TransientError | AuthError):
+                            waiting.append(one)
+                        else:
+                            gone = isinstance(error, NotFoundError)
+                            code = "gone" if gone else _code(error)
+                            taken.append(FetchFailure(gmail_message_id=one, reason_code=code, gone=gone))
+                    if waiting and attempt.retry_state.attempt_number < self._tries:
+                        worst = _worst(errors[one] for one in waiting)
+                        if isinstance(worst, AuthError) and attempt.retry_state.attempt_number <= TOKEN_RENEWALS:
+                            raise TransientError(str(worst))
+                        raise worst
+        except CheerfulError as error:
+            return _Fetched(taken, error)
         for one in waiting:  # throttled as a whole: the run must stop; broken one by one: dead letters
-            if isinstance(errors[one], ThrottledError):
-                raise errors[one]
+            if isinstance(errors[one], ThrottledError | AuthError):
+                return _Fetched(taken, errors[one])
             taken.append(FetchFailure(gmail_message_id=one, reason_code=_code(errors[one]), gone=False))
-        return taken
+        return _Fetched(taken, None)
 
     def _ask_batch(self, ids: Sequence[str]) -> tuple[list[FetchedMessage], dict[str, CheerfulError]]:
-        from googleapiclient.http import BatchHttpRequest
-
+        """One request, or a few where the quota leaves room for a part of it only."""
         fetched: list[FetchedMessage] = []
         errors: dict[str, CheerfulError] = {}
-
-        def take(request_id: str, answer: Any, error: Exception | None) -> None:
+        rest = list(ids)
+        price = self._prices["messages.get"]
+        while rest:
+            answer = self._allowance.take(price * len(rest), at_least=price)
+            now, rest = rest[: answer.units // price], rest[answer.units // price :]
             try:
-                if error is not None:
-                    raise _translated(error, "messages.get")
-                fetched.append(_fetched(answer))
-            except CheerfulError as ours:
-                errors[request_id] = ours
-
-        batch = BatchHttpRequest(callback=take, batch_uri=self._batch_uri)
-        messages = self._users().messages()
-        for one in ids:
-            batch.add(messages.get(userId="me", id=one, format="raw"), request_id=one)
-        self._spend("messages.get", len(ids))
-        self._guarded("messages.get", batch.execute)
+                parts = self._guarded("messages.get", lambda ids=now: self._send_batch(ids))  # type: ignore[misc]
+            finally:
+                self._allowance.over(answer)
+            for one in now:
+                try:
+                    fetched.append(_fetched(_part_json(parts.get(one))))
+                except CheerfulError as error:
+                    errors[one] = error
+        if any(isinstance(error, AuthError) for error in errors.values()):
+            self._renew_token()
+        self._note_refusal(_worst(errors.values()))
         return fetched, errors
 
-    def _call(self, operation: Operation, request: Callable[[Any], Any]) -> dict[str, Any]:
+    def _send_batch(self, ids: Sequence[str]) -> dict[str, BatchPart]:
+        paths = {one: f"/gmail/v1/users/me/messages/{quote(one, safe='')}?format=raw&alt=json" for one in ids}
+        content_type, body = encode_batch(paths)
+        answer, content = self._way().http.request(
+            f"{self._root}{_BATCH_PATH}", method="POST", body=body, headers={"content-type": content_type}
+        )
+        if int(answer.status) >= 300:
+            headers = {str(name): str(value) for name, value in answer.items()}
+            raise error_from_answer(int(answer.status), content, headers, call="messages.get")
+        return decode_batch(answer.get("content-type", ""), content, ids)
+
+    def _renew_token(self) -> None:
+        """A part may be refused although the request was let in: the token died in between."""
+        way = self._way()
+        self._guarded("token", lambda: way.http.credentials.refresh(way.http._request))
+
+    def _call(self, operation: Operation, request: Callable[[Transport], Any]) -> dict[str, Any]:
         """One call with its retries. A 200 that is not a JSON object counts as a passing fault."""
-        for attempt in _attempts():
+        for attempt in _attempts(self._tries):
             with attempt:
-                self._spend(operation, 1)
-                answer = self._guarded(operation, request(self._users()).execute)
+                price = self._prices[operation]
+                taken = self._allowance.take(price, at_least=price)
+                try:
+                    answer = self._guarded(operation, request(self._way()).execute)
+                except ThrottledError as error:
+                    self._note_refusal(error)
+                    raise
+                finally:
+                    self._allowance.over(taken)
                 if not isinstance(answer, dict):
                     raise TransientError(f"Gmail answered {operation} with something that is not JSON.")
                 return answer
         raise AssertionError("tenacity re-raises the last error")
+
+    def _note_refusal(self, error: CheerfulError | None) -> None:
+        """What Gmail refuses to one, it refuses to all who ask for this mailbox."""
+        if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
+            self._allowance.refused(error.retry_after_seconds)
 
     def _guarded(self, operation: str, call: Callable[[], Answer]) -> Answer:
         assert not transaction_is_open(), "a database transaction is open during a call to Gmail"
@@ -198,25 +313,48 @@ class GmailClient:
         except Exception as error:
             raise _translated(error, operation) from error
 
-    def _users(self) -> Any:
-        if not hasattr(self._local, "users"):
-            self._local.users = self._build_service().users()
-        return self._local.users
+    def _way(self) -> Transport:
+        if not hasattr(self._local, "way"):
+            self._local.way = self._connect()
+        way: Transport = self._local.way
+        return way
 
-    def _spend(self, operation: Operation, calls: int) -> None:
-        self.units_spent += self._prices[operation] * calls
+
+class _Fetched(NamedTuple):
+    taken: list[FetchedMessage | FetchFailure]
+    error: CheerfulError | None
 
 
 class GmailClients:
     """Clients by account, each kept: a token fetched once serves until it ends."""
 
-    def __init__(self, settings: Settings, campaigns: CampaignStore) -> None:
+    def __init__(self, settings: Settings, database: Database) -> None:
         self._settings = settings
-        self._campaigns = campaigns
-        self._clients: dict[tuple[UUID, str], GmailClient] = {}
+        self._database = database
+        self._campaigns = CampaignStore(database)
+        self._clients: dict[tuple[UUID, str, str], GmailClient] = {}
+        self._lock = threading.Lock()
 
-    def client(self, account: GmailAccount) -> GmailClient:
-        """The account's client. Raises AuthError where it has no usable credentials."""
+    def client(self, account: GmailAccount, *, for_archive: bool = False) -> GmailClient:
+        """The account's client; an archive's leaves a share of the quota to the live sync.
+
+        Raises AuthError where the account has no usable credentials.
+        """
+        share = self._settings.gmail_archive_share if for_archive else 1.0
+        ledger = QuotaStore(
+            self._database, account.id, project_units_a_minute=self._settings.gmail_project_units_a_minute
+        )
+        return self._kept(account, f"share {share}", lambda: self._allowance(ledger, share=share), tries=ATTEMPTS)
+
+    def polling_client(self, account: GmailAccount) -> GmailClient:
+        """For the sensor's one unit a tick, which POLLING_UNITS are left over for: no ledger entry, one try a call."""
+        return self._kept(account, "polling", lambda: self._allowance(MemoryLedger(), share=1.0), tries=1)
+
+    def client_for(self, credentials_json: str, *, address: str) -> GmailClient:
+        """A client that is not kept, for credentials that are not stored yet: they prove themselves first."""
+        return self._make(credentials_json, address, self._allowance(MemoryLedger(), share=1.0), tries=2)
+
+    def _kept(self, account: GmailAccount, use: str, allowance: Callable[[], Allowance], *, tries: int) -> GmailClient:
         credentials = self._campaigns.account_credentials(
             account.id, credentials_key=self._settings.require_credentials_key()
         )
@@ -225,23 +363,30 @@ class GmailClients:
                 f"Account {account.alias!r} has no credentials.",
                 what_to_do=f"Add them: cheerful accounts add {account.alias} ... --credentials-file FILE.",
             )
-        key = (account.id, credentials)  # new credentials, new client: a reconnect takes effect at once
-        if key not in self._clients:
-            self._clients = {known: client for known, client in self._clients.items() if known[0] != account.id}
-            self._clients[key] = self.client_for(credentials, address=account.address)
-        return self._clients[key]
+        key = (account.id, use, credentials)  # new credentials, new client: a reconnect takes effect at once
+        with self._lock:
+            if key not in self._clients:
+                others = {known: made for known, made in self._clients.items() if known[:2] != key[:2]}
+                self._clients = {**others, key: self._make(credentials, account.address, allowance(), tries=tries)}
+            return self._clients[key]
 
-    def client_for(self, credentials_json: str, *, address: str) -> GmailClient:
-        """A client that is not kept, for credentials that are not stored yet: they prove themselves first."""
+    def _allowance(self, ledger: MemoryLedger | QuotaStore, *, share: float) -> Allowance:
+        return Allowance(ledger, units_a_minute=self._settings.gmail_units_a_minute, share=share)
+
+    def _make(self, credentials_json: str, address: str, allowance: Allowance, *, tries: int) -> GmailClient:
         endpoint = self._settings.google_endpoint("gmail")
         return GmailClient(
-            lambda: _build_service(credentials_json, address, endpoint),
-            batch_uri=f"{endpoint or 'https://gmail.googleapis.com'}/batch/gmail/v1",
-            prices=PRICES_SINCE_MAY_2026,
+            lambda: _connect(credentials_json, address, endpoint),
+            root=endpoint or "https://gmail.googleapis.com",
+            allowance=allowance,
+            prices=self._settings.gmail_plan.prices,
+            batch_size=self._settings.gmail_batch_size,
+            requests_at_once=self._settings.gmail_requests_at_once,
+            tries=tries,
         )
 
 
-def _build_service(credentials_json: str, address: str, endpoint: str | None) -> Any:
+def _connect(credentials_json: str, address: str, endpoint: str | None) -> Transport:
     """The Gmail v1 service from the packaged discovery document, calls and batches to `endpoint`."""
     import google_auth_httplib2
     import httplib2
@@ -254,7 +399,9 @@ def _build_service(credentials_json: str, address: str, endpoint: str | None) ->
     transport = google_auth_httplib2.AuthorizedHttp(
         _credentials(credentials_json, address), http=httplib2.Http(timeout=TIMEOUT_SECONDS)
     )
-    return build_from_document(document, http=transport)
+    users = build_from_document(document, http=transport).users()
+    # messages() builds a class anew at each call, which costs more than the call: it is kept.
+    return Transport(users, users.messages(), transport)
 
 
 def _credentials(credentials_json: str, address: str) -> Any:
@@ -277,6 +424,30 @@ def _credentials(credentials_json: str, address: str) -> Any:
     )
 
 
+def _part_json(part: BatchPart | None) -> Any:
+    """The parsed body of a part; its error where it is one. A part that did not come whole is passing trouble."""
+    if part is None:
+        raise TransientError("A part of Gmail's answer was cut off.")
+    if part.status >= 300:
+        raise error_from_answer(part.status, part.body, part.headers, call="messages.get")
+    try:
+        return json.loads(part.body)
+    except ValueError:
+        raise TransientError("Gmail answered messages.get with something that is not JSON.") from None
+
+
+def _worst(errors: Iterable[CheerfulError]) -> Any:
+    """The one that decides how long all wait: the longest Retry-After, else a throttled one, else any. None: none."""
+    ranked = sorted(
+        errors,
+        key=lambda error: (
+            isinstance(error, ThrottledError),
+            (error.retry_after_seconds or 0.0) if isinstance(error, ThrottledError) else 0.0,
+        ),
+    )
+    return ranked[-1] if ranked else None
+
+
 def _fetched(answer: Any) -> FetchedMessage:
     try:
         text = answer["raw"]
@@ -296,7 +467,7 @@ def _translated(error: Exception, operation: str) -> CheerfulError:
     """Our error for whatever the libraries raised."""
     import httplib2
     from google.auth.exceptions import RefreshError, TransportError
-    from googleapiclient.errors import BatchError, HttpError
+    from googleapiclient.errors import HttpError
 
     if isinstance(error, CheerfulError):
         return error
@@ -310,7 +481,6 @@ def _translated(error: Exception, operation: str) -> CheerfulError:
         http.client.HTTPException,
         httplib2.HttpLib2Error,
         TransportError,
-        BatchError,
         ValueError,
         KeyError,
     )
@@ -323,10 +493,10 @@ def _code(error: CheerfulError) -> str:
     return type(error).__name__.removesuffix("Error").lower()
 
 
-def _attempts() -> tenacity.Retrying:
+def _attempts(tries: int) -> tenacity.Retrying:
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(_worth_repeating),
-        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        stop=tenacity.stop_after_attempt(tries),
         wait=_wait,
         reraise=True,
     )
@@ -334,7 +504,7 @@ def _attempts() -> tenacity.Retrying:
 
 def _worth_repeating(error: BaseException) -> bool:
     if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
-        return error.retry_after_seconds <= LONGEST_RETRY_AFTER_SECONDS
+        return error.retry_after_seconds <= LONGEST_SLEEP_SECONDS
     return isinstance(error, TransientError)
 
 

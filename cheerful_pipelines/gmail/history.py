@@ -44,10 +44,15 @@ def fold_history(records: Iterable[Mapping[str, Any]], known: frozenset[str] | s
     return HistoryChanges(to_fetch, changes, tuple(one for one in deleted if one in known))
 
 
-def message_ids(records: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Every message id that the records name."""
+def thread_ids(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Thread id by message id, of every message that the records name."""
     kinds = ("messagesAdded", "messagesDeleted", "labelsAdded", "labelsRemoved")
-    return {item["message"]["id"] for record in records for kind in kinds for item in record.get(kind, ())}
+    return {
+        item["message"]["id"]: item["message"].get("threadId", "")
+        for record in records
+        for kind in kinds
+        for item in record.get(kind, ())
+    }
 
 
 def _see(

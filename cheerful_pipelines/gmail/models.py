@@ -1,7 +1,7 @@
 """Mail as frozen values between client, parser, store and the threads. No I/O."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -17,6 +17,13 @@ class FetchedMessage(BaseModel):
     history_id: int
     internal_date: datetime
     raw: bytes
+
+
+class MessageRef(NamedTuple):
+    """What a list says of a message: no more than its id and its thread's."""
+
+    gmail_message_id: str
+    gmail_thread_id: str
 
 
 class Attachment(BaseModel):
@@ -50,6 +57,13 @@ class ParsedMessage(BaseModel):
     attachments: tuple[Attachment, ...]
 
 
+class ParsedMail(NamedTuple):
+    """A fetched message with what its bytes say."""
+
+    fetched: FetchedMessage
+    parsed: ParsedMessage
+
+
 class StoredMessage(BaseModel):
     """One copy of a mail in one mailbox, as stored: what threads, classification and metrics read."""
 
@@ -80,14 +94,16 @@ class MessageEvent(BaseModel):
 
 
 class StoreReport(BaseModel):
-    """What one `MailStore.store_fetched` did. A second call with the same mail counts all as unchanged."""
+    """What one `MailStore.apply` did. A second call with the same mail counts all as unchanged."""
 
     model_config = ConfigDict(frozen=True)
     inserted: int = 0
     relabelled: int = 0
     unchanged: int = 0
+    deleted: int = 0
     drafts: int = 0
     dead: int = 0
+    passed_over: int = 0
 
 
 class LabelChange(BaseModel):
@@ -106,7 +122,9 @@ class SyncTarget(BaseModel):
     status: str
     not_before: datetime | None
     live_history_id: int | None
+    progress: int = 0  # grows with each sync that stored some and left some
     first_needed: datetime | None  # start of its earliest campaign
+    has_new_recipients: bool = False  # somebody whose mail was not looked for in this mailbox yet
 
 
 class DeadLetter(BaseModel):

@@ -14,10 +14,11 @@ import dagster as dg
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import AuthError, CheerfulError, ThrottledError
 from cheerful_pipelines.failures import API_RETRY, dagster_failures
+from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.models import SyncTarget
 from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import drain_dead_letters
+from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -46,13 +47,14 @@ def askable(targets: Sequence[SyncTarget], *, partitions: Sequence[str], now: da
     ]
 
 
-def sync_request(changed: Mapping[str, int], partitions: Sequence[str]) -> dg.RunRequest:
-    """One run over the changed accounts. `changed` maps alias to the history id that is waiting.
+def sync_request(changed: Mapping[str, str], partitions: Sequence[str], *, now: datetime) -> dg.RunRequest:
+    """One run over the changed accounts. `changed` maps alias to what is waiting: it is asked for once in ten minutes,
+    so that a run that failed for a passing reason is followed by another.
 
     A run's partitions are a range in the partitions' own order; the config names those of it that have news.
     """
     ordered = [alias for alias in partitions if alias in changed]
-    watermark = ",".join(f"{alias}:{changed[alias]}" for alias in ordered)
+    watermark = ",".join([*(f"{alias}:{changed[alias]}" for alias in ordered), str(int(now.timestamp() // 600))])
     return dg.RunRequest(
         run_key=f"sync:{hashlib.sha256(watermark.encode()).hexdigest()[:24]}",
         run_config={"ops": {"gmail_messages": {"config": {"accounts": ordered}}}},
@@ -91,14 +93,14 @@ def gmail_changes(
     elif context.instance.get_runs_count(dg.RunsFilter(tags={"cheerful/sync": "live"}, statuses=UNFINISHED)):
         yield dg.SkipReason(f"{len(changed)} mailboxes have news; a sync is under way and will be followed by another.")
     else:
-        yield sync_request(changed, partitions)
+        yield sync_request(changed, partitions, now=datetime.now(UTC))
 
 
 def _changed(
     ready: Sequence[SyncTarget], campaigns: CampaignStore, clients: GmailClients
-) -> tuple[dict[str, int], list[str]]:
-    """(alias to waiting history id, aliases that did not answer). One account's trouble stays its own."""
-    changed: dict[str, int] = {}
+) -> tuple[dict[str, str], list[str]]:
+    """(alias to what is waiting, aliases that did not answer). One account's trouble stays its own."""
+    changed: dict[str, str] = {}
     unanswered: list[str] = []
     accounts = {account.alias: account for account in campaigns.accounts()}
     deadline = time.monotonic() + TICK_BUDGET_SECONDS
@@ -108,7 +110,7 @@ def _changed(
             continue
         account = accounts[target.alias]
         try:
-            newest = clients.client(account).profile().history_id
+            newest = clients.polling_client(account).profile().history_id
         except AuthError as error:
             if campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error)):
                 logger.warning("account_needs_reauth", account=target.alias)
@@ -121,8 +123,9 @@ def _changed(
             logger.warning("account_did_not_answer", account=target.alias, error=type(error).__name__)
             unanswered.append(target.alias)
         else:
-            if target.live_history_id is None or newest > target.live_history_id:
-                changed[target.alias] = newest
+            is_behind = target.live_history_id is None or newest > target.live_history_id
+            if is_behind or target.has_new_recipients:
+                changed[target.alias] = f"{newest}:{target.progress}"
     return changed, unanswered
 
 
@@ -160,15 +163,17 @@ def archive_months(
         if not missing or target.live_history_id is None:  # the live sync comes first
             continue
         requested = True
-        yield archive_request(target.alias, oldest=missing[-1], newest=missing[0], today=now.date())
+        yield archive_request(
+            target.alias, oldest=missing[-1], newest=missing[0], today=now.date(), progress=target.progress
+        )
     if not requested:
         yield dg.SkipReason("Every month since the earliest campaign of each account is complete.")
 
 
-def archive_request(alias: str, *, oldest: date, newest: date, today: date) -> dg.RunRequest:
+def archive_request(alias: str, *, oldest: date, newest: date, today: date, progress: int = 0) -> dg.RunRequest:
     """One run over a range of months of one account."""
     return dg.RunRequest(
-        run_key=f"archive:{alias}:{oldest}:{newest}:{today}",
+        run_key=f"archive:{alias}:{oldest}:{newest}:{today}:{progress}",
         tags={
             "dagster/asset_partition_range_start": f"{alias}|{oldest}",
             "dagster/asset_partition_range_end": f"{alias}|{newest}",
@@ -189,13 +194,14 @@ def drain_due_dead_letters(
     """Account by account; what fails again waits longer."""
     store, campaigns = MailStore(database, blobs), CampaignStore(database)
     accounts = {account.id: account for account in campaigns.accounts()}
-    letters = sorted(store.due_dead_letters(now=datetime.now(UTC)), key=lambda letter: str(letter.gmail_account_id))
+    letters = sorted(
+        DeadLetterStore(database).due(now=datetime.now(UTC)), key=lambda letter: str(letter.gmail_account_id)
+    )
     with dagster_failures():
         for account_id, group in groupby(letters, key=lambda letter: letter.gmail_account_id):
             account = accounts[account_id]
-            report = drain_dead_letters(
-                account, gmail_clients.client(account), store, list(group), run_id=context.run_id
-            )
+            mailbox = MailboxSync(account, gmail_clients.client(account), store, run_id=context.run_id)
+            report = mailbox.dead_letters(list(group))
             context.log.info(f"{account.alias}: {report.inserted} stored, {report.gone} gone, {report.dead} still dead")
 
 
@@ -212,10 +218,10 @@ def drain_dead_letters_job() -> None:
     description="Starts another try for dead letters whose time has come.",
 )
 def dead_letters(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], blobs: dg.ResourceParam[BlobStore]
+    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
 ) -> dg.RunRequest | dg.SkipReason:
     """The run key names letters and attempts: the same try is never started twice."""
-    due = MailStore(database, blobs).due_dead_letters(now=datetime.now(UTC))
+    due = DeadLetterStore(database).due(now=datetime.now(UTC))
     if not due:
         return dg.SkipReason("No dead letter is due.")
     watermark = ",".join(f"{letter.id}:{letter.attempts}" for letter in due)

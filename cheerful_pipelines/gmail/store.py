@@ -1,4 +1,4 @@
-"""Mail in Postgres and the blob store: copies, canonical messages, events, marks, dead letters, archive months.
+"""Mail in Postgres and the blob store: copies, canonical messages, events, marks, archive months.
 
 Every write of mail takes one advisory lock before the first number of `ingest_seq`, so that numbers are committed in
 their order: a reader that has seen number n has seen everything below it. Rows never leave: frozen models do.
@@ -8,22 +8,25 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.gmail.dead_letter_store import bury, leave_flight, resolve
 from cheerful_pipelines.gmail.models import (
-    DeadLetter,
     FetchedMessage,
     LabelChange,
+    MessageRef,
+    ParsedMail,
     ParsedMessage,
     StoreReport,
     SyncTarget,
 )
 from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.gmail.scope_store import HAS_NEW_RECIPIENTS, forget_passed_over, note_passed_over
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import (
@@ -31,112 +34,156 @@ from cheerful_pipelines.storage.tables import (
     archive_month,
     campaign,
     campaign_sender,
-    dead_letter,
     gmail_account,
     gmail_message,
     gmail_message_event,
-    ingest_seq,
     message,
 )
 
 _INGEST_LOCK = 4_201_001  # any fixed number; one lock for all writers of mail
-_FIRST_RETRY = timedelta(minutes=10)
-_LONGEST_RETRY = timedelta(days=1)
 _SUBJECT_PREFIX = re.compile(r"^\s*(?:(?:re|fw|fwd|aw|sv|antw|rv|tr|wg)\s*:\s*)+", re.IGNORECASE)
 
 
 class MailStore:
-    """Everything the Gmail sync reads and writes."""
+    """Everything the Gmail sync reads and writes of mail."""
 
     def __init__(self, database: Database, blobs: BlobStore) -> None:
         self._database = database
         self._blobs = blobs
 
+    @property
+    def database(self) -> Database:
+        """For the stores beside this one."""
+        return self._database
+
     # --- mail ---
 
-    def store_fetched(self, account: GmailAccount, messages: Sequence[FetchedMessage], *, run_id: str) -> StoreReport:
-        """Store copies: raw bytes first, then one transaction. Drafts are skipped; a message that Postgres refuses
-        becomes a dead letter while the others are stored."""
-        drafts = [found for found in messages if "DRAFT" in found.label_ids]
-        mails = {found.gmail_message_id: found for found in messages if "DRAFT" not in found.label_ids}
-        prepared = [(found, self._blobs.put(found.raw), parse_message(found.raw)) for found in mails.values()]
-        counts = {"inserted": 0, "relabelled": 0, "unchanged": 0, "dead": 0}
+    def apply(
+        self,
+        account: GmailAccount,
+        *,
+        mails: Sequence[ParsedMail] = (),
+        label_changes: Sequence[LabelChange] = (),
+        deleted: Sequence[str] = (),
+        passed_over: Sequence[MessageRef] = (),
+        live_mark: int | None = None,
+        run_id: str,
+    ) -> StoreReport:
+        """Store what one step of a sync found, and move the mark that stands for it, in one transaction.
+
+        Raw bytes go to the blob store first: a blob without a row does no harm. Drafts are skipped; a message that
+        Postgres refuses becomes a dead letter while the others are stored. Twice equals once.
+        """
+        drafts = [mail for mail in mails if "DRAFT" in mail.fetched.label_ids]
+        kept = {mail.fetched.gmail_message_id: mail for mail in mails if "DRAFT" not in mail.fetched.label_ids}
+        prepared = [_Prepared(mail.fetched, self._blobs.put(mail.fetched.raw), mail.parsed) for mail in kept.values()]
         with self._database.transaction() as connection:
             _take_ingest_lock(connection)
-            for found, sha256, parsed in prepared:
-                try:
-                    with connection.begin_nested():
-                        counts[_store_copy(connection, account, found, sha256, parsed, run_id)] += 1
-                except (sa.exc.DataError, sa.exc.IntegrityError) as error:
-                    counts["dead"] += 1
-                    _bury(
-                        connection,
-                        account,
-                        found.gmail_message_id,
-                        "store",
-                        type(error.orig).__name__,
-                        run_id,
-                    )
-            _resolve(connection, account.id, list(mails))
-        return StoreReport(**counts, drafts=len(drafts))
+            counts = _store_copies(connection, account, prepared, run_id)
+            relabelled = sum(
+                _relabel(connection, account.id, change.gmail_message_id, change.label_ids, run_id)
+                for change in label_changes
+            )
+            gone = sum(_tombstone(connection, account.id, one, run_id) for one in deleted)
+            forget_passed_over(connection, account.id, [*kept, *deleted])
+            note_passed_over(connection, account.id, passed_over)
+            resolve(connection, account.id, list(kept))
+            leave_flight(
+                connection,
+                account.id,
+                run_id,
+                [*kept, *(mail.fetched.gmail_message_id for mail in drafts), *(ref[0] for ref in passed_over)],
+            )
+            if live_mark is not None:
+                _advance(connection, account.id, live_mark)
+        counts["relabelled"] += relabelled
+        return StoreReport(**counts, deleted=gone, drafts=len(drafts), passed_over=len(passed_over))
+
+    def store_fetched(self, account: GmailAccount, messages: Sequence[FetchedMessage], *, run_id: str) -> StoreReport:
+        """Parse and store copies."""
+        mails = [ParsedMail(found, parse_message(found.raw)) for found in messages]
+        return self.apply(account, mails=mails, run_id=run_id)
 
     def apply_label_changes(self, account: GmailAccount, changes: Iterable[LabelChange], *, run_id: str) -> int:
-        """Put labels from history records on stored copies; returns how many changed. Unknown ids are ignored."""
-        changed = 0
-        with self._database.transaction() as connection:
-            _take_ingest_lock(connection)
-            for change in changes:
-                changed += _relabel(connection, account.id, change.gmail_message_id, change.label_ids, run_id)
-        return changed
+        """Put labels on stored copies; returns how many changed. Unknown ids are ignored."""
+        return self.apply(account, label_changes=list(changes), run_id=run_id).relabelled
 
     def mark_deleted(self, account: GmailAccount, gmail_message_ids: Iterable[str], *, run_id: str) -> int:
         """Tombstone copies that are gone from Gmail; returns how many were alive."""
-        deleted = 0
-        with self._database.transaction() as connection:
-            _take_ingest_lock(connection)
-            for gmail_message_id in gmail_message_ids:
-                deleted += _tombstone(connection, account.id, gmail_message_id, run_id)
-        return deleted
+        return self.apply(account, deleted=list(gmail_message_ids), run_id=run_id).deleted
 
     def known_message_ids(self, account_id: UUID, gmail_message_ids: Sequence[str]) -> set[str]:
         """Those of the given ids that are stored and alive."""
-        with self._database.transaction() as connection:
-            return set(
-                connection.execute(
-                    sa.select(gmail_message.c.gmail_message_id).where(
-                        gmail_message.c.gmail_account_id == account_id,
-                        gmail_message.c.gmail_message_id.in_(gmail_message_ids),
-                        gmail_message.c.deleted_at.is_(None),
-                    )
-                ).scalars()
+        return self._strings(
+            sa.select(gmail_message.c.gmail_message_id).where(
+                gmail_message.c.gmail_account_id == account_id,
+                gmail_message.c.gmail_message_id == sa.any_(sa.cast(list(gmail_message_ids), sa.ARRAY(sa.Text))),
+                gmail_message.c.deleted_at.is_(None),
             )
+        )
 
-    def alive_between(self, account_id: UUID, start: datetime, end: datetime) -> set[str]:
-        """Ids of stored copies whose internal date is in [start, end) and that are not tombstoned."""
-        with self._database.transaction() as connection:
-            return set(
-                connection.execute(
-                    sa.select(gmail_message.c.gmail_message_id).where(
-                        gmail_message.c.gmail_account_id == account_id,
-                        gmail_message.c.internal_date >= start,
-                        gmail_message.c.internal_date < end,
-                        gmail_message.c.deleted_at.is_(None),
-                    )
-                ).scalars()
+    def stored_threads(self, account_id: UUID, gmail_thread_ids: Iterable[str]) -> set[str]:
+        """Those of the given threads of which anything is stored."""
+        return self._strings(
+            sa.select(gmail_message.c.gmail_thread_id.distinct()).where(
+                gmail_message.c.gmail_account_id == account_id,
+                gmail_message.c.gmail_thread_id == sa.any_(sa.cast(list(gmail_thread_ids), sa.ARRAY(sa.Text))),
             )
+        )
+
+    def stored_rfc822_ids(self, user_id: UUID, rfc822_message_ids: Iterable[str]) -> set[str]:
+        """Those of the given Message-IDs that some mail of this client has."""
+        return self._strings(
+            sa.select(message.c.rfc822_message_id.distinct()).where(
+                message.c.user_id == user_id,
+                message.c.rfc822_message_id == sa.any_(sa.cast(list(rfc822_message_ids), sa.ARRAY(sa.Text))),
+            )
+        )
+
+    def labels_between(self, account_id: UUID, start: datetime, end: datetime) -> dict[str, tuple[str, ...]]:
+        """Labels by id of the stored copies that are alive, with an internal date in [start, end)."""
+        statement = sa.select(gmail_message.c.gmail_message_id, gmail_message.c.label_ids).where(
+            gmail_message.c.gmail_account_id == account_id,
+            gmail_message.c.internal_date >= start,
+            gmail_message.c.internal_date < end,
+            gmail_message.c.deleted_at.is_(None),
+        )
+        with self._database.transaction() as connection:
+            return {one: tuple(labels) for one, labels in connection.execute(statement)}
+
+    def _strings(self, statement: sa.Select[Any]) -> set[str]:
+        with self._database.transaction() as connection:
+            return set(connection.execute(statement).scalars())
 
     # --- marks ---
 
     def advance_live_mark(self, account_id: UUID, history_id: int) -> None:
         """Move the live mark; an older number than the stored one leaves it where it is."""
         with self._database.transaction() as connection:
+            _advance(connection, account_id, history_id)
+
+    def begin_listing(self, account_id: UUID, *, history_id: int, start: datetime) -> None:
+        """A first listing begins: what it will be worth when it is through, however many runs it takes."""
+        self._mark(account_id, listing_history_id=history_id, listing_from=start)
+
+    def end_listing(self, account_id: UUID, *, history_id: int, start: datetime) -> None:
+        """Everything in scope since `start` is stored, up to the history id: the live mark stands from here on."""
+        with self._database.transaction() as connection:
+            _advance(connection, account_id, history_id)
             connection.execute(
                 sa.update(account_mark)
                 .where(account_mark.c.gmail_account_id == account_id)
-                .values(
-                    live_history_id=sa.func.greatest(sa.func.coalesce(account_mark.c.live_history_id, 0), history_id),
-                    live_marked_at=sa.func.now(),
-                )
+                .values(listing_history_id=None, listing_from=None, stored_from=start)
+            )
+
+    def note_progress(self, account_id: UUID) -> None:
+        """A sync that ended early left something stored: the sensor may ask for the rest."""
+        self._mark(account_id, progress=account_mark.c.progress + 1)
+
+    def _mark(self, account_id: UUID, **values: Any) -> None:
+        with self._database.transaction() as connection:
+            connection.execute(
+                sa.update(account_mark).where(account_mark.c.gmail_account_id == account_id).values(**values)
             )
 
     def sync_targets(self) -> list[SyncTarget]:
@@ -147,7 +194,9 @@ class MailStore:
                 gmail_account.c.status,
                 gmail_account.c.not_before,
                 account_mark.c.live_history_id,
+                account_mark.c.progress,
                 sa.func.min(campaign.c.starts_at).label("first_needed"),
+                sa.and_(gmail_account.c.scope == "campaign", sa.text(HAS_NEW_RECIPIENTS)).label("has_new_recipients"),
             )
             .join(account_mark, account_mark.c.gmail_account_id == gmail_account.c.id)
             .outerjoin(campaign_sender, campaign_sender.c.gmail_account_id == gmail_account.c.id)
@@ -156,16 +205,7 @@ class MailStore:
             .order_by(gmail_account.c.alias)
         )
         with self._database.transaction() as connection:
-            return [
-                SyncTarget(
-                    alias=row["alias"],
-                    status=row["status"],
-                    not_before=row["not_before"],
-                    live_history_id=None if row["live_history_id"] is None else int(row["live_history_id"]),
-                    first_needed=row["first_needed"],
-                )
-                for row in connection.execute(statement).mappings()
-            ]
+            return [SyncTarget.model_validate(dict(row)) for row in connection.execute(statement).mappings()]
 
     # --- archive ---
 
@@ -214,42 +254,6 @@ class MailStore:
                 found.setdefault(alias, set()).add(month)
         return found
 
-    # --- dead letters ---
-
-    def bury(self, account: GmailAccount, gmail_message_id: str, *, stage: str, reason_code: str, run_id: str) -> None:
-        """A dead letter: one more attempt if it is known; the wait before the next try doubles."""
-        with self._database.transaction() as connection:
-            _bury(connection, account, gmail_message_id, stage, reason_code, run_id)
-
-    def resolve(self, account_id: UUID, gmail_message_ids: Sequence[str]) -> None:
-        """These messages were taken after all, or are gone from Gmail."""
-        with self._database.transaction() as connection:
-            _resolve(connection, account_id, gmail_message_ids, stored_only=False)
-
-    def due_dead_letters(self, *, now: datetime, limit: int = 200) -> list[DeadLetter]:
-        """Unresolved dead letters whose next try has come, oldest first."""
-        statement = (
-            sa.select(dead_letter)
-            .where(dead_letter.c.resolved_at.is_(None), dead_letter.c.next_try_at <= now)
-            .order_by(dead_letter.c.next_try_at)
-            .limit(limit)
-        )
-        with self._database.transaction() as connection:
-            return [
-                DeadLetter.model_validate({name: row[name] for name in DeadLetter.model_fields})
-                for row in connection.execute(statement).mappings()
-            ]
-
-    def dead_letter_backlog(self, account_id: UUID) -> dict[str, int]:
-        """Unresolved dead letters of an account by reason code."""
-        statement = (
-            sa.select(dead_letter.c.reason_code, sa.func.count())
-            .where(dead_letter.c.gmail_account_id == account_id, dead_letter.c.resolved_at.is_(None))
-            .group_by(dead_letter.c.reason_code)
-        )
-        with self._database.transaction() as connection:
-            return {code: count for code, count in connection.execute(statement)}
-
 
 def canonical_key(parsed: ParsedMessage, raw_sha256: str) -> str:
     """Identity of a mail within a client: its Message-ID with a fingerprint, because ids are repeated in the wild.
@@ -268,49 +272,108 @@ def _take_ingest_lock(connection: sa.Connection) -> None:
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_INGEST_LOCK)))
 
 
-def _store_copy(
-    connection: sa.Connection,
-    account: GmailAccount,
-    found: FetchedMessage,
-    sha256: str,
-    parsed: ParsedMessage,
-    run_id: str,
-) -> str:
-    """One of "inserted", "relabelled", "unchanged"."""
-    stored = connection.execute(
-        sa.select(gmail_message.c.label_ids, gmail_message.c.deleted_at).where(
-            gmail_message.c.gmail_account_id == account.id,
-            gmail_message.c.gmail_message_id == found.gmail_message_id,
+class _Prepared(NamedTuple):
+    """A mail whose raw bytes are in the blob store."""
+
+    fetched: FetchedMessage
+    sha256: str
+    parsed: ParsedMessage
+
+
+def _store_copies(
+    connection: sa.Connection, account: GmailAccount, prepared: Sequence[_Prepared], run_id: str
+) -> dict[str, int]:
+    """Counts of inserted, relabelled, unchanged and dead. All at once; one by one only where Postgres refuses one."""
+    counts = {"inserted": 0, "relabelled": 0, "unchanged": 0, "dead": 0}
+    if not prepared:
+        return counts
+    stored = {
+        row.gmail_message_id: (tuple(row.label_ids), row.deleted_at)
+        for row in connection.execute(
+            sa.select(gmail_message.c.gmail_message_id, gmail_message.c.label_ids, gmail_message.c.deleted_at).where(
+                gmail_message.c.gmail_account_id == account.id,
+                gmail_message.c.gmail_message_id.in_([item.fetched.gmail_message_id for item in prepared]),
+            )
         )
-    ).one_or_none()
-    if stored is not None:
-        changed = _relabel(connection, account.id, found.gmail_message_id, found.label_ids, run_id, revive=True)
-        return "relabelled" if changed else "unchanged"
-    seq = _record(
-        connection,
-        account.id,
-        found.gmail_message_id,
-        found.gmail_thread_id,
-        "added",
-        found.label_ids,
-        run_id,
-    )
+    }
+    for item in prepared:
+        found = item.fetched
+        if found.gmail_message_id not in stored:
+            continue
+        changed = stored[found.gmail_message_id] != (tuple(_labels(found.label_ids)), None) and _relabel(
+            connection, account.id, found.gmail_message_id, found.label_ids, run_id, revive=True
+        )
+        counts["relabelled" if changed else "unchanged"] += 1
+    new = [item for item in prepared if item.fetched.gmail_message_id not in stored]
+    try:
+        with connection.begin_nested():
+            _insert_copies(connection, account, new, run_id)
+        counts["inserted"] = len(new)
+    except (sa.exc.DataError, sa.exc.IntegrityError):
+        for item in new:
+            try:
+                with connection.begin_nested():
+                    _insert_copies(connection, account, [item], run_id)
+                counts["inserted"] += 1
+            except (sa.exc.DataError, sa.exc.IntegrityError) as error:
+                counts["dead"] += 1
+                one = item.fetched.gmail_message_id
+                bury(connection, account, one, stage="store", reason_code=type(error.orig).__name__, run_id=run_id)
+    return counts
+
+
+def _insert_copies(connection: sa.Connection, account: GmailAccount, new: Sequence[_Prepared], run_id: str) -> None:
+    if not new:
+        return
+    numbers = _next_numbers(connection, len(new))
+    canonical = _canonical_ids(connection, account.user_id, new)
+    events, copies = [], []
+    for seq, item in zip(numbers, new, strict=True):
+        found, labels = item.fetched, _labels(item.fetched.label_ids)
+        both = {
+            "gmail_account_id": account.id,
+            "gmail_message_id": found.gmail_message_id,
+            "gmail_thread_id": found.gmail_thread_id,
+            "ingest_seq": seq,
+            "label_ids": labels,
+            "run_id": run_id,
+        }
+        events.append({**both, "kind": "added"})
+        copies.append(
+            {
+                **both,
+                "message_id": canonical[canonical_key(item.parsed, item.sha256)],
+                "internal_date": found.internal_date,
+                "raw_sha256": item.sha256,
+                "size_bytes": len(found.raw),
+                **_parsed_values(item.parsed),
+            }
+        )
+    connection.execute(sa.insert(gmail_message_event), events)
+    connection.execute(sa.insert(gmail_message), copies)
+
+
+def _next_numbers(connection: sa.Connection, count: int) -> list[int]:
+    rows = connection.execute(sa.text("select nextval('ingest_seq') from generate_series(1, :count)"), {"count": count})
+    return sorted(int(number) for number in rows.scalars())
+
+
+def _canonical_ids(connection: sa.Connection, user_id: UUID, new: Sequence[_Prepared]) -> dict[str, int]:
+    """Id of the canonical message of each key; those that are not there yet are made."""
+    known = {canonical_key(item.parsed, item.sha256): item.parsed.rfc822_message_id for item in new}
     connection.execute(
-        sa.insert(gmail_message).values(
-            gmail_account_id=account.id,
-            gmail_message_id=found.gmail_message_id,
-            gmail_thread_id=found.gmail_thread_id,
-            message_id=_canonical_id(connection, account.user_id, parsed, sha256),
-            label_ids=_labels(found.label_ids),
-            internal_date=found.internal_date,
-            raw_sha256=sha256,
-            size_bytes=len(found.raw),
-            ingest_seq=seq,
-            run_id=run_id,
-            **_parsed_values(parsed),
+        insert(message).on_conflict_do_nothing(),
+        [
+            {"user_id": user_id, "canonical_key": key, "rfc822_message_id": rfc822_id}
+            for key, rfc822_id in sorted(known.items())
+        ],
+    )
+    rows = connection.execute(
+        sa.select(message.c.canonical_key, message.c.id).where(
+            message.c.user_id == user_id, message.c.canonical_key.in_(list(known))
         )
     )
-    return "inserted"
+    return {key: number for key, number in rows}
 
 
 def _parsed_values(parsed: ParsedMessage) -> dict[str, Any]:
@@ -322,20 +385,6 @@ def _parsed_values(parsed: ParsedMessage) -> dict[str, Any]:
         "headers": [list(pair) for pair in parsed.headers],
         "attachments": [item.model_dump() for item in parsed.attachments],
     }
-
-
-def _canonical_id(connection: sa.Connection, user_id: UUID, parsed: ParsedMessage, sha256: str) -> int:
-    key = canonical_key(parsed, sha256)
-    statement = insert(message).values(user_id=user_id, canonical_key=key, rfc822_message_id=parsed.rfc822_message_id)
-    # The update changes nothing; it makes RETURNING give the row that was there.
-    return int(
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[message.c.user_id, message.c.canonical_key],
-                set_={"canonical_key": statement.excluded.canonical_key},
-            ).returning(message.c.id)
-        ).scalar_one()
-    )
 
 
 def _labels(label_ids: Iterable[str]) -> list[str]:
@@ -402,7 +451,7 @@ def _record(
     run_id: str,
 ) -> int:
     statement = sa.insert(gmail_message_event).values(
-        ingest_seq=ingest_seq.next_value(),
+        ingest_seq=sa.func.nextval("ingest_seq"),
         gmail_account_id=account_id,
         gmail_message_id=gmail_message_id,
         gmail_thread_id=gmail_thread_id,
@@ -413,60 +462,15 @@ def _record(
     return int(connection.execute(statement.returning(gmail_message_event.c.ingest_seq)).scalar_one())
 
 
-def _bury(
-    connection: sa.Connection,
-    account: GmailAccount,
-    gmail_message_id: str,
-    stage: str,
-    reason_code: str,
-    run_id: str,
-) -> None:
-    now = datetime.now(UTC)
-    statement = insert(dead_letter).values(
-        user_id=account.user_id,
-        gmail_account_id=account.id,
-        gmail_message_id=gmail_message_id,
-        stage=stage,
-        reason_code=reason_code,
-        reason=f"The message could not be taken at the step {stage!r}: {reason_code}.",
-        next_try_at=now + _FIRST_RETRY,
-        run_id=run_id,
-    )
-    wait = sa.func.least(
-        _FIRST_RETRY * sa.func.power(2, dead_letter.c.attempts), sa.literal(_LONGEST_RETRY, sa.Interval)
-    )
+def _advance(connection: sa.Connection, account_id: UUID, history_id: int) -> None:
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[
-                dead_letter.c.gmail_account_id, dead_letter.c.gmail_message_id, dead_letter.c.stage
-            ],
-            set_={
-                "attempts": dead_letter.c.attempts + 1,
-                "reason_code": reason_code,
-                "next_try_at": sa.literal(now) + wait,
-                "resolved_at": None,
-                "run_id": run_id,
-            },
+        sa.update(account_mark)
+        .where(account_mark.c.gmail_account_id == account_id)
+        .values(
+            live_history_id=sa.func.greatest(sa.func.coalesce(account_mark.c.live_history_id, 0), history_id),
+            live_marked_at=sa.func.now(),
         )
-    )  # fmt: skip
-
-
-def _resolve(
-    connection: sa.Connection, account_id: UUID, gmail_message_ids: Sequence[str], *, stored_only: bool = True
-) -> None:
-    statement = sa.update(dead_letter).where(
-        dead_letter.c.gmail_account_id == account_id,
-        dead_letter.c.gmail_message_id.in_(gmail_message_ids),
-        dead_letter.c.resolved_at.is_(None),
     )
-    if stored_only:
-        statement = statement.where(
-            sa.exists().where(
-                gmail_message.c.gmail_account_id == account_id,
-                gmail_message.c.gmail_message_id == dead_letter.c.gmail_message_id,
-            )
-        )
-    connection.execute(statement.values(resolved_at=sa.func.now()))
 
 
 def _unbroken_back(months: set[date]) -> date | None:

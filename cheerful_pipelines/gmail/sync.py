@@ -1,26 +1,57 @@
 """The sync itself: what is asked of Gmail in which order, and when a mark may move. No dagster, no SQL.
 
-A mark moves after the last row that it stands for is committed; whatever breaks before that is read again.
+A mark moves in the transaction that stores the last row that it stands for; whatever breaks before that is read again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import AccountMark, GmailAccount
 from cheerful_pipelines.errors import HistoryExpiredError, PermanentError
-from cheerful_pipelines.gmail.gmail_client import FetchFailure, GmailClient, Profile
-from cheerful_pipelines.gmail.history import fold_history, message_ids
-from cheerful_pipelines.gmail.models import DeadLetter, FetchedMessage, StoreReport
+from cheerful_pipelines.gmail import relevance
+from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
+from cheerful_pipelines.gmail.gmail_client import FetchFailure, GmailClient, HistoryPage, Profile
+from cheerful_pipelines.gmail.history import fold_history, thread_ids
+from cheerful_pipelines.gmail.models import DeadLetter, LabelChange, MessageRef, ParsedMail
+from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
 
 STORE_PAGE = 100  # messages a transaction: bounds memory, and what a crash has to fetch again
-REREAD_MARGIN = timedelta(days=2)  # internal dates and Gmail's clock are not ours
 WITHOUT_CAMPAIGN = timedelta(days=30)
 BEFORE_CAMPAIGN = timedelta(days=7)
+DEATHS_UNTIL_SET_ASIDE = 3
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+class GapCertificate(BaseModel):
+    """What was done after Gmail had forgotten our history id, and what that proves."""
+
+    model_config = ConfigDict(frozen=True)
+    reread_from: datetime
+    reread_until: datetime
+    listed: int
+    found_late: int
+    vanished: int
+    relabelled: int
+    history_id_lost: int
+    history_id_taken: int
+
+    @property
+    def statement(self) -> str:
+        """In words, for the materialization."""
+        since, until = f"{self.reread_from:%Y-%m-%d %H:%M}", f"{self.reread_until:%Y-%m-%d %H:%M}"
+        return (
+            f"Gmail no longer knew history id {self.history_id_lost}. Every message from {since} to {until} UTC was "
+            f"listed again ({self.listed}): {self.found_late} were missing and are stored, {self.vanished} had gone "
+            f"and are marked as deleted, {self.relabelled} had other labels. The window is complete; history is "
+            f"followed from id {self.history_id_taken}, which was taken before the listing."
+        )
 
 
 class SyncReport(BaseModel):
@@ -32,13 +63,17 @@ class SyncReport(BaseModel):
     unchanged: int = 0
     deleted: int = 0
     drafts: int = 0
+    passed_over: int = 0  # outside the account's scope: known by id only
+    pulled_in: int = 0  # passed over once, and stored since a recipient came
     gone: int = 0  # deleted between listing and fetching
     dead: int = 0
+    fetched: int = 0
     mark_before: int | None = None
     mark_after: int | None = None
-    reread_from: datetime | None = None  # set when the history had expired
-    found_late: int = 0
+    gap: GapCertificate | None = None
+    is_partial: bool = False  # out of time: the next run goes on
     units_spent: int = 0
+    waited_for_quota_seconds: float = 0.0
 
 
 class ArchiveReport(BaseModel):
@@ -48,101 +83,398 @@ class ArchiveReport(BaseModel):
     listed: int
     inserted: int
     vanished: int
+    relabelled: int
+    passed_over: int
     dead: int
+    is_complete: bool
     units_spent: int
 
 
-def sync_live(
-    account: GmailAccount,
-    client: GmailClient,
-    store: MailStore,
-    *,
-    mark: AccountMark,
-    first_needed: datetime | None,
-    now: datetime,
-    run_id: str,
-) -> SyncReport:
-    """Store everything that happened since the live mark, then move the mark. Safe to repeat at any point."""
-    units_before = client.units_spent
-    if mark.live_history_id is None:
-        start = first_needed - BEFORE_CAMPAIGN if first_needed else now - WITHOUT_CAMPAIGN
-        report = _read_window(account, client, store, start=start, run_id=run_id)
-    else:
+class OutOfTime(Exception):
+    """The run's time for this mailbox is over; what is stored stays stored."""
+
+
+class MailboxSync:
+    """One mailbox, one run. Safe to repeat at any point, and beside another run over the same mailbox.
+
+    `is_over` tells whether another run has ended: what a run that is over left in flight, it died of.
+    """
+
+    def __init__(
+        self,
+        account: GmailAccount,
+        client: GmailClient,
+        store: MailStore,
+        *,
+        run_id: str,
+        is_over: Callable[[str], bool] = lambda _run_id: True,
+        seconds: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._account, self._client, self._store = account, client, store
+        self._scope = ScopeStore(store.database)
+        self._letters = DeadLetterStore(store.database)
+        self._run_id = run_id
+        self._clock = clock
+        self._ends_at = None if seconds is None else clock() + seconds
+        self._recipients: frozenset[str] | None = None
+        self._suspects = self._who_killed(is_over)
+        self._units_before, self._waited_before = client.units_spent, client.waited_seconds
+
+    # --- the three things that a run may want ---
+
+    def live(self, *, mark: AccountMark, first_needed: datetime | None, now: datetime) -> SyncReport:
+        """Store everything that happened since the live mark, then move the mark."""
+        report = SyncReport()
         try:
-            report = _follow_history(account, client, store, start=int(mark.live_history_id), run_id=run_id)
-        except HistoryExpiredError:
-            start = (mark.live_marked_at or now) - REREAD_MARGIN
-            report = _read_window(account, client, store, start=start, run_id=run_id)
-            report = report.model_copy(update={"reread_from": start, "found_late": report.inserted})
-    return report.model_copy(
-        update={
-            "mark_before": None if mark.live_history_id is None else int(mark.live_history_id),
-            "units_spent": client.units_spent - units_before,
-        }
-    )
+            if mark.live_history_id is None:
+                start = first_needed - BEFORE_CAMPAIGN if first_needed else now - WITHOUT_CAMPAIGN
+                report = self._first_listing(mark, start=start)
+            else:
+                try:
+                    report = self._follow_history(int(mark.live_history_id))
+                except HistoryExpiredError:
+                    report = self._repair_gap(mark, lost=int(mark.live_history_id), now=now, needed=first_needed)
+            report = _add(report, self._pull_in_new_recipients(mark.stored_from))
+        except _Partial as partial:
+            self._store.note_progress(self._account.id)
+            report = _add(report, partial.report).model_copy(update={"is_partial": True})
+        before = None if mark.live_history_id is None else int(mark.live_history_id)
+        return self._told(report).model_copy(update={"mark_before": before})
 
-
-def sync_month(
-    account: GmailAccount, client: GmailClient, store: MailStore, *, month: date, run_id: str
-) -> ArchiveReport:
-    """Make the stored mailbox month equal Gmail's: fetch what is missing, tombstone what vanished."""
-    units_before = client.units_spent
-    start = datetime(month.year, month.month, 1, tzinfo=UTC)
-    end = (start + timedelta(days=32)).replace(day=1)
-    listed = [one for page in client.list_ids(after=start, before=end) for one in page]
-    counts = _fetch_missing(account, client, store, listed, run_id=run_id)
-    vanished = store.alive_between(account.id, start, end) - set(listed)
-    deleted = store.mark_deleted(account, sorted(vanished), run_id=run_id) if vanished else 0
-    store.complete_month(
-        account.id, month, listed=len(listed), fetched=counts.inserted, vanished=deleted, run_id=run_id
-    )
-    return ArchiveReport(
-        listed=len(listed),
-        inserted=counts.inserted,
-        vanished=deleted,
-        dead=counts.dead,
-        units_spent=client.units_spent - units_before,
-    )
-
-
-def drain_dead_letters(
-    account: GmailAccount, client: GmailClient, store: MailStore, letters: Sequence[DeadLetter], *, run_id: str
-) -> SyncReport:
-    """Try these messages once more; what still fails waits longer, what is gone from Gmail is settled."""
-    return _fetch_all(account, client, store, [letter.gmail_message_id for letter in letters], run_id=run_id)
-
-
-def _follow_history(
-    account: GmailAccount, client: GmailClient, store: MailStore, *, start: int, run_id: str
-) -> SyncReport:
-    total, newest = SyncReport(), start
-    for page in client.history(start):
-        named = message_ids(page.records)
-        changes = fold_history(page.records, store.known_message_ids(account.id, sorted(named)) if named else set())
-        counts = _fetch_all(account, client, store, changes.to_fetch, run_id=run_id)
-        relabelled = (
-            store.apply_label_changes(account, changes.label_changes, run_id=run_id) if changes.label_changes else 0
+    def month(self, month: date) -> ArchiveReport:
+        """Make the stored mailbox month equal Gmail's: fetch what is missing, tombstone what vanished."""
+        start = datetime(month.year, month.month, 1, tzinfo=UTC)
+        end = (start + timedelta(days=32)).replace(day=1)
+        listed: Mapping[str, str] = {}
+        counts, is_complete = SyncReport(), True
+        try:
+            listed, counts = self._reconcile(start, end)
+            self._store.complete_month(
+                self._account.id,
+                month,
+                listed=len(listed),
+                fetched=counts.inserted,
+                vanished=counts.deleted,
+                run_id=self._run_id,
+            )
+        except _Partial as partial:
+            self._store.note_progress(self._account.id)
+            counts, is_complete = partial.report, False
+        return ArchiveReport(
+            listed=len(listed),
+            inserted=counts.inserted,
+            vanished=counts.deleted,
+            relabelled=counts.relabelled,
+            passed_over=counts.passed_over,
+            dead=counts.dead,
+            is_complete=is_complete,
+            units_spent=self._client.units_spent - self._units_before,
         )
-        deleted = store.mark_deleted(account, changes.deleted, run_id=run_id) if changes.deleted else 0
-        total = _add(total, counts, SyncReport(relabelled=relabelled, deleted=deleted))
-        newest = max(newest, page.history_id)
-    store.advance_live_mark(account.id, newest)
-    return total.model_copy(update={"mark_after": newest})
+
+    def dead_letters(self, letters: Sequence[DeadLetter]) -> SyncReport:
+        """Try these messages once more; what still fails waits longer, what is gone from Gmail is settled."""
+        refs = {letter.gmail_message_id: "" for letter in letters}
+        return self._told(self._fetch_all(refs, whole=refs, even_killers=True))
+
+    # --- ways to know what is there ---
+
+    def _first_listing(self, mark: AccountMark, *, start: datetime) -> SyncReport:
+        """List and fetch everything in scope since `start`, over as many runs as it takes.
+
+        The history id is taken before the first page, and kept until the listing is through: what changes meanwhile
+        is told by history then.
+        """
+        if mark.listing_history_id is None or mark.listing_from is None:
+            profile = self._client.profile()
+            require_same_mailbox(profile, alias=self._account.alias, identity_keys=self._account.identity_keys)
+            history_id = profile.history_id
+            self._store.begin_listing(self._account.id, history_id=history_id, start=start)
+        else:
+            history_id, start = int(mark.listing_history_id), mark.listing_from
+        people = self._scope.new_recipients(self._account.id) if self._is_narrow else []
+        listed = self._listed(after=start)
+        wanted, whole, passed = self._sort_out(self._unknown(listed, after=start), after=start)
+        report = _add(self._fetch_all(wanted, whole=whole), SyncReport(passed_over=passed))
+        self._store.end_listing(self._account.id, history_id=history_id, start=start)
+        self._scope.note_searched(self._account.id, [person.email_key for person in people])
+        return report.model_copy(update={"mark_after": history_id})
+
+    def _follow_history(self, start: int) -> SyncReport:
+        """Apply the pages as they come; each moves the mark to its last record."""
+        total, mark = SyncReport(), start
+        for page in self._client.history(start):
+            reached = max(mark, _reached(page, mark))
+            try:
+                total = _add(total, self._apply_page(page, reached))
+            except _Partial as partial:
+                raise _Partial(_add(total, partial.report)) from None
+            mark = reached
+        return total.model_copy(update={"mark_after": mark})
+
+    def _apply_page(self, page: HistoryPage, reached: int) -> SyncReport:
+        threads = thread_ids(page.records)
+        named = sorted(threads)
+        known = self._store.known_message_ids(self._account.id, named)
+        passed = {ref.gmail_message_id for ref in self._scope.passed_over(self._account.id, ids=named)}
+        changes = fold_history(page.records, known | passed)
+        to_fetch = {one: threads[one] for one in changes.to_fetch}
+        whole = self._stored_threads(to_fetch)
+        fetched = self._fetch_all(to_fetch, whole=whole)
+        stored = self._store.apply(
+            self._account,
+            label_changes=[change for change in changes.label_changes if change.gmail_message_id in known],
+            deleted=changes.deleted,
+            live_mark=reached,
+            run_id=self._run_id,
+        )
+        return _add(fetched, SyncReport(relabelled=stored.relabelled, deleted=stored.deleted))
+
+    def _repair_gap(self, mark: AccountMark, *, lost: int, now: datetime, needed: datetime | None) -> SyncReport:
+        """History is lost: compare the whole window that we answer for, and certify what was found."""
+        profile = self._client.profile()
+        require_same_mailbox(profile, alias=self._account.alias, identity_keys=self._account.identity_keys)
+        start = mark.stored_from or (needed - BEFORE_CAMPAIGN if needed else now - WITHOUT_CAMPAIGN)
+        listed, counts = self._reconcile(start, None)
+        self._store.end_listing(self._account.id, history_id=profile.history_id, start=start)
+        certificate = GapCertificate(
+            reread_from=start,
+            reread_until=now,
+            listed=len(listed),
+            found_late=counts.inserted,
+            vanished=counts.deleted,
+            relabelled=counts.relabelled,
+            history_id_lost=lost,
+            history_id_taken=profile.history_id,
+        )
+        return counts.model_copy(update={"mark_after": profile.history_id, "gap": certificate})
+
+    def _reconcile(self, start: datetime, end: datetime | None) -> tuple[Mapping[str, str], SyncReport]:
+        """Make the stored window equal Gmail's: missing ones fetched, vanished ones tombstoned, labels put right.
+
+        Labels are read by listing each label, 5 units for 500 messages, instead of 20 units for each message.
+        """
+        listed = self._listed(after=start, before=end)
+        stored = self._store.labels_between(self._account.id, start, end or FOR_EVER)
+        relabelled = self._other_labels(stored, listed, after=start, before=end) if stored else []
+        unknown = self._unknown(listed, after=start, before=end)
+        wanted, whole, passed = self._sort_out(unknown, after=start, before=end)
+        counts = _add(self._fetch_all(wanted, whole=whole), SyncReport(passed_over=passed))
+        written = self._store.apply(
+            self._account,
+            label_changes=relabelled,
+            deleted=sorted(stored.keys() - listed.keys()),
+            run_id=self._run_id,
+        )
+        return listed, _add(counts, SyncReport(relabelled=written.relabelled, deleted=written.deleted))
+
+    def _other_labels(
+        self,
+        stored: Mapping[str, Sequence[str]],
+        listed: Mapping[str, str],
+        *,
+        after: datetime,
+        before: datetime | None,
+    ) -> list[LabelChange]:
+        labels: dict[str, set[str]] = {one: set() for one in stored if one in listed}
+        for label in self._client.label_ids():
+            for page in self._client.list_messages(after=after, before=before, label_id=label):
+                for ref in page:
+                    if ref.gmail_message_id in labels:
+                        labels[ref.gmail_message_id].add(label)
+        return [
+            LabelChange(gmail_message_id=one, label_ids=tuple(sorted(found)))
+            for one, found in labels.items()
+            if found != set(stored[one])
+        ]
+
+    def _listed(self, *, after: datetime, before: datetime | None = None, query: str = "") -> dict[str, str]:
+        """Id to thread id. Ids only: 500 cost one call, and a hundred thousand fit into memory."""
+        return {
+            ref.gmail_message_id: ref.gmail_thread_id
+            for page in self._client.list_messages(after=after, before=before, query=query)
+            for ref in page
+        }
+
+    def _unknown(self, listed: Mapping[str, str], *, after: datetime, before: datetime | None = None) -> dict[str, str]:
+        """What is neither stored nor passed over, nor a draft."""
+        known: set[str] = set()
+        for part in in_batches(listed, 5_000):
+            known |= self._store.known_message_ids(self._account.id, part)
+            known |= {ref.gmail_message_id for ref in self._scope.passed_over(self._account.id, ids=part)}
+        unknown = {one: thread for one, thread in listed.items() if one not in known}
+        if unknown:  # drafts are never stored, so they would be fetched again each time
+            for page in self._client.list_messages(after=after, before=before, label_id="DRAFT"):
+                for ref in page:
+                    unknown.pop(ref.gmail_message_id, None)
+        return unknown
+
+    # --- least data ---
+
+    @property
+    def _is_narrow(self) -> bool:
+        return self._account.scope == "campaign"
+
+    def _stored_threads(self, refs: Mapping[str, str]) -> set[str]:
+        """Threads of which everything is stored, as far as they are known."""
+        if not self._is_narrow:
+            return set(refs.values())
+        return self._store.stored_threads(self._account.id, set(refs.values())) if refs else set()
+
+    def _sort_out(
+        self, unknown: Mapping[str, str], *, after: datetime, before: datetime | None = None
+    ) -> tuple[Mapping[str, str], set[str], int]:
+        """(what to fetch, threads that are in scope as they are, how many were passed over unfetched).
+
+        Where many are undecided, Gmail's search says whose they are: 5 units for some people instead of 20 for each
+        mail. Reports are fetched all the same: their content decides. Few are fetched and looked at.
+        """
+        whole = self._stored_threads(unknown)
+        undecided = {one: thread for one, thread in unknown.items() if thread not in whole}
+        people = sorted(self._scope.recipients(self._account.id)) if undecided else []
+        if not undecided or len(undecided) <= 2 + len(people) // relevance.PEOPLE_A_QUERY:
+            return unknown, whole, 0
+        for part in in_batches(people, relevance.PEOPLE_A_QUERY):
+            whole |= set(self._listed(after=after, before=before, query=relevance.query_for(part)).values())
+        reports = self._listed(after=after, before=before, query=relevance.REPORTS_QUERY)
+        passed = [
+            MessageRef(one, thread) for one, thread in undecided.items() if thread not in whole and one not in reports
+        ]
+        for refs in in_batches(passed, 5_000):
+            self._store.apply(self._account, passed_over=refs, run_id=self._run_id)
+        skipped = {ref.gmail_message_id for ref in passed}
+        return {one: thread for one, thread in unknown.items() if one not in skipped}, whole, len(passed)
+
+    def _pull_in_new_recipients(self, stored_from: datetime | None) -> SyncReport:
+        """Somebody came onto a list: what was passed over of them, and of their threads, is stored after all."""
+        people = self._scope.new_recipients(self._account.id) if self._is_narrow else []
+        if not people or stored_from is None:
+            return SyncReport()
+        total = SyncReport()
+        for part in in_batches(people, relevance.PEOPLE_A_QUERY):
+            found = self._listed(after=stored_from, query=relevance.query_for([person.email for person in part]))
+            threads = sorted(set(found.values()))
+            passed = self._scope.passed_over(self._account.id, threads=threads)
+            wanted = self._unknown(found, after=stored_from) | {
+                ref.gmail_message_id: ref.gmail_thread_id for ref in passed
+            }
+            report = self._fetch_all(wanted, whole=set(threads))
+            total = _add(total, report, SyncReport(pulled_in=report.inserted))
+            self._scope.note_searched(self._account.id, [person.email_key for person in part])
+        return total
+
+    def _in_scope(self, mails: Sequence[ParsedMail], whole: Iterable[str]) -> tuple[list[ParsedMail], list[MessageRef]]:
+        """(to store whole, to pass over). `whole`: threads of which everything is stored."""
+        if not self._is_narrow:
+            return list(mails), []
+        if self._recipients is None:
+            self._recipients = self._scope.recipient_keys(self._account.id)
+        threads = set(whole)
+        named = {one for mail in mails for one in relevance.mails_named_in(mail)}
+        stored_ids = self._store.stored_rfc822_ids(self._account.user_id, named) if named else set()
+        kept: list[ParsedMail] = []
+        passed: list[MessageRef] = []
+        for mail in mails:
+            fetched = mail.fetched
+            if fetched.gmail_thread_id in threads or relevance.concerns(
+                mail, recipients=self._recipients, stored_ids=stored_ids
+            ):
+                kept.append(mail)
+                threads.add(fetched.gmail_thread_id)
+            elif "DRAFT" not in fetched.label_ids:
+                passed.append(MessageRef(fetched.gmail_message_id, fetched.gmail_thread_id))
+        return kept, passed
+
+    # --- fetching and storing ---
+
+    def _fetch_all(self, refs: Mapping[str, str], *, whole: Iterable[str], even_killers: bool = False) -> SyncReport:
+        """Fetch and store page by page. `refs`: id to thread id; `whole`: threads that are in scope as they are."""
+        total, in_scope = SyncReport(), set(whole)
+        for page in self._pages(refs, even_killers=even_killers):
+            if self._ends_at is not None and self._clock() > self._ends_at:
+                raise _Partial(total)
+            self._letters.enter_flight(self._account.id, page, run_id=self._run_id)
+            mails: list[ParsedMail] = []
+            failed: list[FetchFailure] = []
+            error: BaseException | None = None
+            try:
+                for found in self._client.fetch_raw(page):
+                    if isinstance(found, FetchFailure):
+                        failed.append(found)
+                    else:
+                        mails.append(ParsedMail(found, parse_message(found.raw)))
+            except Exception as raised:  # what has come is stored first: it is paid for
+                error = raised
+            kept, passed = self._in_scope(mails, in_scope)
+            stored = self._store.apply(self._account, mails=kept, passed_over=passed, run_id=self._run_id)
+            total = _add(total, SyncReport(**stored.model_dump(), fetched=len(mails)), self._settle(failed))
+            try:
+                total = _add(total, self._rest_of_threads(kept, in_scope))
+            except _Partial as partial:
+                raise _Partial(_add(total, partial.report)) from None
+            if error is not None:
+                raise error
+        return total
+
+    def _rest_of_threads(self, kept: Sequence[ParsedMail], in_scope: set[str]) -> SyncReport:
+        """A thread that came into scope through one mail brings in what was passed over of it."""
+        new = {mail.fetched.gmail_thread_id for mail in kept} - in_scope
+        in_scope |= new
+        if not self._is_narrow or not new:
+            return SyncReport()
+        passed = self._scope.passed_over(self._account.id, threads=sorted(new))
+        if not passed:
+            return SyncReport()
+        report = self._fetch_all({ref.gmail_message_id: ref.gmail_thread_id for ref in passed}, whole=new)
+        return report.model_copy(update={"pulled_in": report.inserted})
+
+    def _pages(self, refs: Mapping[str, str], *, even_killers: bool) -> Iterable[list[str]]:
+        """Pages to fetch; what was in flight when a worker died goes alone, what killed too often not at all."""
+        suspects = {one: deaths for one, deaths in self._suspects.items() if one in refs}
+        for one, deaths in suspects.items():
+            if deaths < DEATHS_UNTIL_SET_ASIDE or even_killers:
+                yield [one]
+            else:
+                self._letters.bury(self._account, one, stage="fetch", reason_code="kills_worker", run_id=self._run_id)
+        yield from in_batches((one for one in refs if one not in suspects), STORE_PAGE)
+
+    def _settle(self, failed: Sequence[FetchFailure]) -> SyncReport:
+        """What does not come becomes a dead letter; what is gone is no error."""
+        gone = [failure.gmail_message_id for failure in failed if failure.gone]
+        if gone:
+            self._letters.resolve(self._account.id, gone, run_id=self._run_id)
+        for failure in failed:
+            if not failure.gone:
+                self._letters.bury(
+                    self._account,
+                    failure.gmail_message_id,
+                    stage="fetch",
+                    reason_code=failure.reason_code,
+                    run_id=self._run_id,
+                )
+        return SyncReport(gone=len(gone), dead=len(failed) - len(gone))
+
+    def _who_killed(self, is_over: Callable[[str], bool]) -> dict[str, int]:
+        over = [run for run in self._letters.runs_in_flight(self._account.id) if run == self._run_id or is_over(run)]
+        if over:
+            self._letters.note_deaths(self._account.id, run_ids=over)
+        return self._letters.suspects(self._account.id)
+
+    def _told(self, report: SyncReport) -> SyncReport:
+        return report.model_copy(
+            update={
+                "units_spent": self._client.units_spent - self._units_before,
+                "waited_for_quota_seconds": round(self._client.waited_seconds - self._waited_before, 1),
+            }
+        )
 
 
-def _read_window(
-    account: GmailAccount, client: GmailClient, store: MailStore, *, start: datetime, run_id: str
-) -> SyncReport:
-    """List and fetch everything since `start`. The history id is taken before the listing: no gap behind it."""
-    profile = client.profile()
-    require_same_mailbox(profile, alias=account.alias, identity_keys=account.identity_keys)
-    listed = [one for page in client.list_ids(after=start) for one in page]
-    # Known ones are fetched again too: without history, their labels may have changed unseen.
-    counts = _fetch_all(account, client, store, listed, run_id=run_id)
-    vanished = store.alive_between(account.id, start, datetime.max.replace(tzinfo=UTC)) - set(listed)
-    deleted = store.mark_deleted(account, sorted(vanished), run_id=run_id) if vanished else 0
-    store.advance_live_mark(account.id, profile.history_id)
-    return counts.model_copy(update={"deleted": deleted, "mark_after": profile.history_id})
+class _Partial(OutOfTime):
+    """What was done until the time was over."""
+
+    def __init__(self, report: SyncReport) -> None:
+        super().__init__("out of time")
+        self.report = report
 
 
 def require_same_mailbox(profile: Profile, *, alias: str, identity_keys: frozenset[str]) -> None:
@@ -154,42 +486,21 @@ def require_same_mailbox(profile: Profile, *, alias: str, identity_keys: frozens
         )
 
 
-def _fetch_missing(
-    account: GmailAccount, client: GmailClient, store: MailStore, listed: Sequence[str], *, run_id: str
-) -> SyncReport:
-    known = store.known_message_ids(account.id, listed) if listed else set()
-    return _fetch_all(account, client, store, [one for one in listed if one not in known], run_id=run_id)
-
-
-def _fetch_all(
-    account: GmailAccount, client: GmailClient, store: MailStore, ids: Sequence[str], *, run_id: str
-) -> SyncReport:
-    """Fetch and store page by page; what does not come becomes a dead letter, what is gone is counted."""
-    total = SyncReport()
-    for page in _pages(ids, STORE_PAGE):
-        fetched: list[FetchedMessage] = []
-        failed: list[FetchFailure] = []
-        for found in client.fetch_raw(page):
-            (failed if isinstance(found, FetchFailure) else fetched).append(found)  # type: ignore[arg-type]
-        stored = store.store_fetched(account, fetched, run_id=run_id) if fetched else StoreReport()
-        gone = [failure.gmail_message_id for failure in failed if failure.gone]
-        if gone:
-            store.resolve(account.id, gone)
-        for failure in failed:
-            if not failure.gone:
-                store.bury(
-                    account, failure.gmail_message_id, stage="fetch", reason_code=failure.reason_code, run_id=run_id
-                )
-        total = _add(total, SyncReport(**stored.model_dump()), SyncReport(gone=len(gone), dead=len(failed) - len(gone)))
-    return total
+def _reached(page: HistoryPage, before: int) -> int:
+    """How far history is known once this page is applied: at the end, the mailbox's own id; else the last record's."""
+    if page.is_last:
+        return page.history_id
+    return int(page.records[-1]["id"]) if page.records else before
 
 
 def _add(*reports: SyncReport) -> SyncReport:
-    names = ("inserted", "relabelled", "unchanged", "deleted", "drafts", "gone", "dead")
-    return SyncReport(**{name: sum(getattr(report, name) for report in reports) for name in names})
-
-
-def _pages(ids: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(ids)
-    while page := list(islice(iterator, size)):
-        yield page
+    names = (
+        *("inserted", "relabelled", "unchanged", "deleted", "drafts", "passed_over", "pulled_in"),
+        *("gone", "dead", "fetched"),
+    )  # fmt: skip
+    sums = {name: sum(getattr(report, name) for report in reports) for name in names}
+    last = {
+        name: next((getattr(report, name) for report in reports if getattr(report, name)), None)
+        for name in ("mark_before", "mark_after", "gap")
+    }
+    return SyncReport(**sums, **last)

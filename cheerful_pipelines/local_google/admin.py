@@ -193,6 +193,14 @@ class LocalGoogleAdmin:
             retry_after=retry_after, kind=kind,
         )  # fmt: skip
 
+    def set_fault_mix(self, mix: list[dict[str, Any]], *, seed: int = 0) -> None:
+        """Trouble by chance: dictionaries with `rate` and what `inject_fault` takes but path and times."""
+        self._post("set_fault_mix", mix=[{"path_contains": "", "status": 503, **item} for item in mix], seed=seed)
+
+    def set_limits(self, **limits: Any) -> None:
+        """How slow the server is and what it lets through: the fields of `limits.Limits`. None named: no limits."""
+        self._post("set_limits", **limits)
+
     def clear_faults(self) -> None:
         """No more trouble."""
         self._post("clear_faults")

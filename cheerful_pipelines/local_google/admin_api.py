@@ -9,6 +9,7 @@ from cheerful_pipelines.local_google.calls import Answer, Call, GoogleError, Han
 from cheerful_pipelines.local_google.counters import Counters
 from cheerful_pipelines.local_google.faults import Fault, Faults
 from cheerful_pipelines.local_google.gmail_api import message_reference
+from cheerful_pipelines.local_google.limits import Limits, Meter
 from cheerful_pipelines.local_google.mailboxes import Mailboxes, StoredMessage
 from cheerful_pipelines.local_google.sheet_values import Rendering, append_values, read_values, write_values
 from cheerful_pipelines.local_google.spreadsheets import Spreadsheets
@@ -24,14 +25,14 @@ class AdminApi:
 
     def __init__(
         self, state: State, mailboxes: Mailboxes, books: Spreadsheets, tokens: Tokens, faults: Faults,
-        counters: Counters,
+        counters: Counters, meter: Meter,
     ) -> None:  # fmt: skip
         self._state = state
         self._mailboxes = mailboxes
         self._books = books
         self._tokens = tokens
         self._faults = faults
-        self._counters = counters
+        self._counters, self._meter = counters, meter
 
     def routes(self) -> list[Route]:
         """Every route: POST /local/<name> with JSON, and GET /local/health."""
@@ -42,6 +43,7 @@ class AdminApi:
             "tabs": self.tabs, "credentials": self.credentials, "revoke_token": self.revoke_token,
             "restore_token": self.restore_token, "expire_access_token": self.expire_access_token,
             "expire_history": self.expire_history, "inject_fault": self.inject_fault,
+            "set_fault_mix": self.set_fault_mix, "set_limits": self.set_limits,
             "clear_faults": self.clear_faults, "counters": self.counters, "reset_counters": self.reset_counters,
             "wipe": self.wipe,
         }  # fmt: skip
@@ -174,12 +176,26 @@ class AdminApi:
         self._faults.add(Fault(**{name: value for name, value in body.items() if name in known}))
         return Answer(body={})
 
+    def set_fault_mix(self, call: Call) -> Answer:
+        body = call.json()
+        known = {field.name for field in fields(Fault)}
+        mix = [
+            (float(item["rate"]), Fault(**{name: value for name, value in item.items() if name in known}))
+            for item in body.get("mix", [])
+        ]
+        self._faults.set_mix(mix, seed=int(body.get("seed", 0)))
+        return Answer(body={})
+
+    def set_limits(self, call: Call) -> Answer:
+        self._meter.set(Limits(**call.json()))
+        return Answer(body={})
+
     def clear_faults(self, call: Call) -> Answer:
         self._faults.clear()
         return Answer(body={})
 
     def counters(self, call: Call) -> Answer:
-        return Answer(body=self._counters.as_json())
+        return Answer(body=self._counters.as_json() | {"refused": self._meter.refused})
 
     def reset_counters(self, call: Call) -> Answer:
         self._counters.reset()
@@ -190,6 +206,7 @@ class AdminApi:
         self._tokens.forget_all()
         self._faults.clear()
         self._counters.reset()
+        self._meter.set(Limits())
         return Answer(body={})
 
     # ---- parameters

@@ -34,10 +34,12 @@ from cheerful_pipelines.local_google.faults import (
     Faults,
     disturbed,
     fault_answer,
+    refusal,
 )
 from cheerful_pipelines.local_google.field_mask import apply_mask, parse_mask
 from cheerful_pipelines.local_google.gmail_api import GmailApi
 from cheerful_pipelines.local_google.gmail_writing import GmailWriting
+from cheerful_pipelines.local_google.limits import Meter
 from cheerful_pipelines.local_google.mailboxes import Mailboxes
 from cheerful_pipelines.local_google.sheets_api import SheetsApi
 from cheerful_pipelines.local_google.spreadsheets import Spreadsheets
@@ -59,8 +61,9 @@ class LocalGoogle:
         self._tokens = Tokens(state)
         self._faults = Faults()
         self._counters = Counters()
+        self._meter = Meter()
         mailboxes, books = Mailboxes(state), Spreadsheets(state)
-        admin = AdminApi(state, mailboxes, books, self._tokens, self._faults, self._counters)
+        admin = AdminApi(state, mailboxes, books, self._tokens, self._faults, self._counters, self._meter)
         self._routes = [
             *GmailApi(state, mailboxes).routes(),
             *GmailWriting(state, mailboxes).routes(),
@@ -109,14 +112,20 @@ class LocalGoogle:
         try:
             if route.api not in _OPEN:
                 call.subject = self._subject(call)
+            wait = self._meter.seconds_until(call.mailbox, self._meter.price(route.name, route.units))
+            if wait:
+                status = int(self._meter.limits.refusal)
+                return fault_answer(refusal(status, wait), route.api)
             answer = route.handler(call)
             status = answer.status
+            self._counters.got(route.name, call.mailbox, call.params.get("id", ""))
         except GoogleError as error:
             status = error.status
             raise
         finally:
             if route.api != "local":
-                self._counters.call(route.name, route.units, call.mailbox, status)
+                units = self._meter.price(route.name, route.units)
+                self._counters.call(route.name, units, call.mailbox, status)
         return _masked(answer, call) if route.api not in _OPEN else answer
 
     def _subject(self, call: Call) -> str:
@@ -135,6 +144,8 @@ class LocalGoogle:
         call = Call(scope["method"], scope["raw_path"].decode("latin-1"), parse_query(query), headers, body)
         if not call.path.startswith("/local/"):
             self._counters.request()
+        if not call.path.startswith("/local") and (seconds := self._meter.limits.seconds(body.count(b"\r\nGET "))):
+            await asyncio.sleep(seconds)
         try:
             answer = self.answer(call, query)
         except ConnectionBroken as broken:

@@ -23,6 +23,12 @@ class Counters:
         self._recent: dict[str, deque[tuple[float, int]]] = {}
         self._statuses: Counter[int] = Counter()
         self._requests = 0
+        self._got: Counter[tuple[str, str]] = Counter()
+
+    def got(self, name: str, mailbox: str, item: str) -> None:
+        """A message was handed out whole."""
+        if name == "gmail.users.messages.get":
+            self._got[mailbox, item] += 1
 
     def request(self) -> None:
         """One HTTP request came in; a batch is one."""
@@ -54,6 +60,8 @@ class Counters:
             "calls": dict(self._calls),
             "calls_by_mailbox": {mailbox: dict(calls) for mailbox, calls in self._by_mailbox.items()},
             "statuses": {str(status): count for status, count in self._statuses.items()},
+            "messages_got": len(self._got),
+            "messages_got_again": sum(self._got.values()) - len(self._got),
             "units": dict(self._units),
             "units_in_busiest_minute": dict(self._peak),
         }

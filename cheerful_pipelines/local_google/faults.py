@@ -13,6 +13,7 @@ json, html, reset, cut and garbage happen instead of the call (nothing is change
 call was done: the answer is lost, the change is not.
 """
 
+import random
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -44,11 +45,28 @@ class Fault:
     kind: Kind = "json"
 
 
+WHOLE_REQUESTS = ("reset", "cut", "lost")
+"""Of a batch these hit the request, never a part."""
+
+
+def refusal(status: int, seconds: float) -> Fault:
+    """What a mailbox hears that has used up its minute."""
+    if status == 429:
+        return Fault("", 429, "rateLimitExceeded", retry_after=str(int(seconds) + 1))
+    return Fault("", 403, "userRateLimitExceeded")
+
+
 class Faults:
-    """The orders still open, oldest first."""
+    """The orders still open, oldest first; and a mix that hits any call of Gmail's by chance."""
 
     def __init__(self) -> None:
         self._open: list[Fault] = []
+        self._mix: list[tuple[float, Fault]] = []
+        self._chance = random.Random(0)
+
+    def set_mix(self, mix: list[tuple[float, Fault]], *, seed: int) -> None:
+        """(rate, fault) pairs; the same seed and calls give the same trouble."""
+        self._mix, self._chance = mix, random.Random(seed)
 
     def add(self, fault: Fault) -> None:
         """Order trouble."""
@@ -56,12 +74,25 @@ class Faults:
             raise GoogleError(400, f"Unknown kind of fault: {fault.kind}. One of {', '.join(get_args(Kind))}.")
         self._open.append(fault)
 
+    def _by_chance(self, call: Call) -> Fault | None:
+        if not self._mix or not call.path.startswith(("/gmail/", "/batch")):
+            return None
+        drawn = self._chance.random()
+        for rate, fault in self._mix:
+            drawn -= rate
+            if drawn < 0:
+                return fault if _can_hit(fault, call.path) else None
+        return None
+
     def clear(self) -> None:
-        """Cancel every order."""
+        """Cancel every order and the mix."""
         self._open.clear()
+        self._mix.clear()
 
     def take(self, call: Call, query: str) -> Fault | None:
         """The fault that hits this call, counted down; None for a call that is left alone."""
+        if (chosen := self._by_chance(call)) is not None:
+            return chosen
         if not self._open:
             return None
         target = f"{call.path}?{query}"
@@ -72,6 +103,13 @@ class Faults:
                     self._open.remove(fault)
                 return fault
         return None
+
+
+def _can_hit(fault: Fault, path: str) -> bool:
+    """A batch as a whole only breaks; its parts only get answers of their own; other calls get everything."""
+    if fault.kind in WHOLE_REQUESTS:
+        return "/messages/" not in path
+    return not path.startswith("/batch")
 
 
 def fault_answer(fault: Fault, api: Api) -> Answer:

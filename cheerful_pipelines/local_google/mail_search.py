@@ -11,8 +11,13 @@ from zoneinfo import ZoneInfo
 from cheerful_pipelines.local_google.calls import GoogleError
 from cheerful_pipelines.local_google.state import State
 
-SPOKEN = "after: before: newer: older: from: to: subject: rfc822msgid: label: in: is: and - before any of them"
-_TERM = re.compile(r'(-?)([A-Za-z0-9_]+):("[^"]*"|\S+)|(\S+)')
+SPOKEN = (
+    "after: before: newer: older: from: to: cc: bcc: subject: rfc822msgid: label: in: is:, - before any of them, "
+    "and {a: b:} for any of some addresses"
+)
+_TERM = re.compile(r'(-?)\{([^{}]*)\}|(-?)([A-Za-z0-9_]+):("[^"]*"|\S+)|(\S+)')
+_ALTERNATIVE = re.compile(r'(from|to|cc|bcc):("[^"]*"|\S+)\s*', re.IGNORECASE)
+_ADDRESS_COLUMNS = {"from": "from_text", "to": "to_text", "cc": "to_text", "bcc": "to_text"}
 _PLACES = {"inbox": "INBOX", "sent": "SENT", "draft": "DRAFT", "drafts": "DRAFT", "spam": "SPAM", "trash": "TRASH"}
 _STATES = {"unread": "UNREAD", "starred": "STARRED", "important": "IMPORTANT"}
 _PACIFIC = "America/Los_Angeles"  # a date in q is midnight there
@@ -31,6 +36,12 @@ class Search:
         """One condition with one value."""
         self.conditions.append(f"not ({condition})" if negated else condition)
         self.values.append(value)
+
+    def add_any(self, conditions: list[tuple[str, object]], *, negated: bool = False) -> None:
+        """One of several conditions."""
+        joined = " or ".join(condition for condition, _ in conditions)
+        self.conditions.append(f"not ({joined})" if negated else f"({joined})")
+        self.values += [value for _, value in conditions]
 
     def has_label(self, label: str, *, negated: bool = False) -> None:
         """The message has (or has not) the label."""
@@ -58,7 +69,10 @@ def read_search(address: str, *, q: str, label_ids: list[str], include_spam_tras
     search = Search(address)
     for label in label_ids:
         search.has_label(label)
-    for minus, operator, value, bare in _TERM.findall(q):
+    for group_minus, group, minus, operator, value, bare in _TERM.findall(q):
+        if group:
+            _any_address(search, group, negated=bool(group_minus))
+            continue
         if bare:
             raise GoogleError(400, f"The local server does not search for words; q may hold {SPOKEN}.")
         _apply(search, operator.lower(), value.strip('"'), negated=bool(minus))
@@ -67,13 +81,23 @@ def read_search(address: str, *, q: str, label_ids: list[str], include_spam_tras
     return search
 
 
+def _any_address(search: Search, group: str, *, negated: bool) -> None:
+    if _ALTERNATIVE.sub("", group).strip():
+        raise GoogleError(400, f"The local server does not speak '{{{group}}}' in q; it speaks {SPOKEN}.")
+    terms = [(operator.lower(), value.strip('"').casefold()) for operator, value in _ALTERNATIVE.findall(group)]
+    conditions: list[tuple[str, object]] = [
+        (f"instr({_ADDRESS_COLUMNS[operator]}, ?) > 0", value) for operator, value in terms
+    ]
+    search.add_any(conditions, negated=negated)
+
+
 def _apply(search: Search, operator: str, value: str, *, negated: bool) -> None:
     if operator in ("after", "newer"):
         search.add("internal_date >= ?", _moment(value), negated=negated)
     elif operator in ("before", "older"):
         search.add("internal_date < ?", _moment(value), negated=negated)
-    elif operator in ("from", "to", "subject"):
-        column = {"from": "from_text", "to": "to_text", "subject": "subject"}[operator]
+    elif operator in (*_ADDRESS_COLUMNS, "subject"):
+        column = {**_ADDRESS_COLUMNS, "subject": "subject"}[operator]
         search.add(f"instr({column}, ?) > 0", value.casefold(), negated=negated)
     elif operator == "rfc822msgid":
         search.add("message_id = ?", value.strip("<>"), negated=negated)

@@ -89,7 +89,7 @@ gmail_account = sa.Table(
     sa.Column("status", sa.Text, nullable=False, server_default="active"),
     sa.Column("status_reason", sa.Text),
     _when("not_before"),  # throttled until then: the sensor skips the account
-    sa.Column("scope", sa.Text, nullable=False, server_default="all"),
+    sa.Column("scope", sa.Text, nullable=False, server_default="campaign"),  # which mail is stored whole
     sa.Column("sealed_credentials", sa.Text),  # storage/secrets.py
     _created(),
     _one_of("status", "active", "needs_reauth", "paused"),
@@ -103,6 +103,15 @@ gmail_account_identity = sa.Table(
     sa.Column("address_key", sa.Text, primary_key=True),  # addresses that are "us" in this mailbox
     sa.Column("source", sa.Text, nullable=False),
     _one_of("source", "account", "send_as", "manual"),
+)
+
+quota_spend = sa.Table(
+    "quota_spend",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
+    sa.Column("units", sa.Integer, nullable=False),
+    _when("expires_at", nullable=False),  # no longer counts: a minute after the call ended
 )
 
 campaign_sender = sa.Table(
@@ -121,6 +130,11 @@ account_mark = sa.Table(
     sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
     sa.Column("live_history_id", sa.Numeric(20, 0)),  # uint64: everything up to it is stored
     _when("live_marked_at"),
+    # A first listing under way: the history id taken before it, and where its window begins.
+    sa.Column("listing_history_id", sa.Numeric(20, 0)),
+    _when("listing_from"),
+    _when("stored_from"),  # everything in scope since then is stored
+    sa.Column("progress", sa.BigInteger, nullable=False, server_default="0"),  # grows by each sync that stored some
     sa.Column("archive_complete_from", sa.Date),  # first day of the oldest month that is complete
     _when("archive_marked_at"),
 )
@@ -312,6 +326,42 @@ sa.Index(
     gmail_message_event.c.ingest_seq,
 )
 sa.Index("ix_gmail_message_event_account", gmail_message_event.c.gmail_account_id, gmail_message_event.c.ingest_seq)
+
+passed_over_message = sa.Table(
+    "passed_over_message",
+    metadata,
+    # Mail outside the account's scope: known by its id, so that it is not fetched again, and by nothing else.
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("gmail_message_id", sa.Text, primary_key=True),
+    sa.Column("gmail_thread_id", sa.Text, nullable=False),
+)
+sa.Index("ix_passed_over_message_thread", passed_over_message.c.gmail_account_id, passed_over_message.c.gmail_thread_id)
+
+searched_address = sa.Table(
+    "searched_address",
+    metadata,
+    # Recipients whose mail was looked for in this mailbox; one that is missing here is new to it.
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("address_key", sa.Text, primary_key=True),
+)
+
+fetch_in_flight = sa.Table(
+    "fetch_in_flight",
+    metadata,
+    # What a worker is about to fetch and store; a row of a run that is over tells what it died of.
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("gmail_message_ids", ARRAY(sa.Text), nullable=False),
+    _created(),
+)
+
+suspect_message = sa.Table(
+    "suspect_message",
+    metadata,
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
+    sa.Column("gmail_message_id", sa.Text, primary_key=True),
+    sa.Column("deaths", sa.Integer, nullable=False),  # workers that died with it in flight
+)
 
 archive_month = sa.Table(
     "archive_month",

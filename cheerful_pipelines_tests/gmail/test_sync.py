@@ -8,64 +8,15 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.campaigns.models import GmailAccount
-from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import AuthError, PermanentError, ThrottledError
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
-from cheerful_pipelines.gmail.gmail_client import GmailClient, GmailClients
-from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import SyncReport, drain_dead_letters, sync_live, sync_month
+from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_message, an_account
-
-ADDRESS = "mia@brand.example"
-
-
-class Mailbox:
-    """One mailbox on the local server and its stored copy."""
-
-    def __init__(self, google: LocalGoogleAdmin, settings: Settings, database: Database, blobs: BlobStore) -> None:
-        google.add_mailbox(ADDRESS)
-        self.google, self.settings, self.database, self.blobs = google, settings, database, blobs
-        self.account: GmailAccount = an_account(database, credentials_json=google.credentials_json(ADDRESS))
-        self.campaigns, self.store = CampaignStore(database), MailStore(database, blobs)
-        self.clients = GmailClients(settings, self.campaigns)
-
-    @property
-    def client(self) -> GmailClient:
-        return self.clients.client(self.account)
-
-    def deliver(self, number: int = 1, *, labels: tuple[str, ...] = ("INBOX", "UNREAD")) -> str:
-        moment = START + timedelta(hours=number)
-        raw = a_message().message_id(f"<m{number}@creator.example>").at(moment).text(f"words {number}").bytes()
-        return str(self.google.deliver(ADDRESS, raw, label_ids=labels, internal_date=moment)["id"])
-
-    def sync(self) -> SyncReport:
-        return sync_live(
-            self.account, self.client, self.store,
-            mark=self.campaigns.account_mark(self.account.id), first_needed=START, now=datetime.now(UTC), run_id="run",
-        )  # fmt: skip
-
-    def stored(self) -> dict[str, tuple[str, ...]]:
-        """Id to labels of every stored copy that is alive."""
-        with self.database.transaction() as connection:
-            rows = connection.execute(
-                sa.text("select gmail_message_id, label_ids from gmail_message where deleted_at is null")
-            )
-            return {row[0]: tuple(row[1]) for row in rows}
-
-    def on_server(self) -> dict[str, tuple[str, ...]]:
-        """What Gmail would list, drafts left out."""
-        ids = [one for page in self.client.list_ids() for one in page]
-        found = [item for item in self.client.fetch_raw(ids) if hasattr(item, "label_ids")]
-        return {item.gmail_message_id: tuple(sorted(item.label_ids)) for item in found if "DRAFT" not in item.label_ids}
-
-    def count(self, table: str) -> int:
-        with self.database.transaction() as connection:
-            return int(connection.execute(sa.text(f"select count(*) from {table}")).scalar_one())
+from cheerful_pipelines_tests.gmail.mailbox import ADDRESS, Mailbox
 
 
 @pytest.fixture
@@ -129,8 +80,9 @@ def test_an_expired_history_is_read_again_and_says_what_was_late(mailbox: Mailbo
 
     report = mailbox.sync()
 
-    assert report.reread_from is not None
-    assert report.found_late == 1
+    assert report.gap is not None
+    assert (report.gap.found_late, report.gap.vanished) == (1, 0)
+    assert "The window is complete" in report.gap.statement
     assert set(mailbox.stored()) >= {gone}
     assert mailbox.stored() == mailbox.on_server()
 
@@ -192,7 +144,7 @@ def test_a_month_is_completed_exactly_and_again_for_free(mailbox: Mailbox) -> No
     month = date(START.year, START.month, 1)
 
     def archive() -> tuple[int, int, int]:
-        report = sync_month(mailbox.account, mailbox.client, mailbox.store, month=month, run_id="run")
+        report = mailbox.run().month(month)
         return report.listed, report.inserted, report.vanished
 
     assert archive() == (2, 1, 1)
@@ -203,14 +155,14 @@ def test_a_month_is_completed_exactly_and_again_for_free(mailbox: Mailbox) -> No
 
 def test_a_message_that_does_not_come_is_a_dead_letter_until_it_comes(mailbox: Mailbox) -> None:
     poison, healthy = mailbox.deliver(1), mailbox.deliver(2)
-    mailbox.store.bury(mailbox.account, poison, stage="fetch", reason_code="transient", run_id="run")
-    mailbox.store.bury(mailbox.account, poison, stage="fetch", reason_code="transient", run_id="run")
-    due = mailbox.store.due_dead_letters(now=datetime.now(UTC) + timedelta(days=2))
+    for _ in range(2):
+        mailbox.letters.bury(mailbox.account, poison, stage="fetch", reason_code="transient", run_id="run")
+    due = mailbox.letters.due(now=datetime.now(UTC) + timedelta(days=2))
     assert [(letter.gmail_message_id, letter.attempts) for letter in due] == [(poison, 2)]
 
-    drain_dead_letters(mailbox.account, mailbox.client, mailbox.store, due, run_id="run")
+    mailbox.run().dead_letters(due)
 
-    assert mailbox.store.dead_letter_backlog(mailbox.account.id) == {}
+    assert mailbox.letters.backlog(mailbox.account.id) == {}
     assert set(mailbox.stored()) == {poison}
     mailbox.sync()
     assert set(mailbox.stored()) == {poison, healthy}
@@ -226,10 +178,9 @@ def test_one_mail_in_two_accounts_is_one_canonical_message_and_two_copies(mailbo
     )  # fmt: skip
     raw = a_message().message_id("<m1@creator.example>").at(START + timedelta(hours=1)).text("words 1").bytes()
     mailbox.google.deliver("max@brand.example", raw, internal_date=START)
-    sync_live(
-        other, mailbox.clients.client(other), mailbox.store,
-        mark=mailbox.campaigns.account_mark(other.id), first_needed=START, now=datetime.now(UTC), run_id="run",
-    )  # fmt: skip
+    MailboxSync(other, mailbox.clients.client(other), mailbox.store, run_id="run").live(
+        mark=mailbox.campaigns.account_mark(other.id), first_needed=START, now=datetime.now(UTC)
+    )
 
     assert (mailbox.count("message"), mailbox.count("gmail_message")) == (1, 2)
 
@@ -281,10 +232,9 @@ def test_all_real_lists_are_stored_whole_and_a_second_run_inserts_nothing(mailbo
         delivered += mailbox.google.load_mbox(ADDRESS, mbox if mbox.exists() else shared_data / "threads" / name)
     started = START.replace(year=1990)
     for turn in (1, 2):
-        report = sync_live(
-            mailbox.account, mailbox.client, mailbox.store, mark=mailbox.campaigns.account_mark(mailbox.account.id),
-            first_needed=started, now=datetime.now(UTC), run_id=f"run {turn}",
-        )  # fmt: skip
+        report = mailbox.run(f"run {turn}").live(
+            mark=mailbox.campaigns.account_mark(mailbox.account.id), first_needed=started, now=datetime.now(UTC)
+        )
 
     assert delivered == 1378
     assert mailbox.count("gmail_message") == delivered

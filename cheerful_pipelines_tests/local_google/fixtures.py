@@ -32,6 +32,8 @@ def google_settings(google: LocalGoogleAdmin, tmp_path: Path) -> Settings:
     return Settings(
         home=tmp_path,
         local_google_url=google.url,
+        gmail_units_per_minute=100_000_000,
+        gmail_project_units_per_minute=100_000_000,
         credentials_key="ab" * 32,  # type: ignore[arg-type]
         address_hash_key="cd" * 16,  # type: ignore[arg-type]
     )
