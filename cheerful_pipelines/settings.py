@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     token_uri: str | None = None
     credentials_key: SecretStr | None = None
     """64 hexadecimal characters: seals OAuth tokens at rest (AES-256-GCM)."""
+    credentials_key_previous: SecretStr | None = None
+    """The key before, while `cheerful accounts rotate-key` has not replaced it everywhere."""
     address_hash_key: SecretStr | None = None
     """32 hexadecimal characters: keyed hash of addresses that must be forgotten but stay suppressed."""
     sheets_credentials_file: Path | None = None
@@ -94,6 +96,11 @@ class Settings(BaseSettings):
     @classmethod
     def _credentials_key_length(cls, value: SecretStr | None) -> SecretStr | None:
         return _hex_key(value, length=64, name="CHEERFUL_CREDENTIALS_KEY")
+
+    @field_validator("credentials_key_previous")
+    @classmethod
+    def _previous_key_length(cls, value: SecretStr | None) -> SecretStr | None:
+        return _hex_key(value, length=64, name="CHEERFUL_CREDENTIALS_KEY_PREVIOUS")
 
     @field_validator("address_hash_key")
     @classmethod
@@ -142,6 +149,11 @@ class Settings(BaseSettings):
                 "python3 -c 'import secrets; print(secrets.token_hex(32))'",
             )
         return self.credentials_key.get_secret_value()
+
+    def credentials_keys(self) -> tuple[str, ...]:
+        """The sealing key, and the one before where it is named."""
+        previous = self.credentials_key_previous
+        return (self.require_credentials_key(), *((previous.get_secret_value(),) if previous else ()))
 
     def effective_blob_url(self) -> str:
         """Where raw mail goes."""

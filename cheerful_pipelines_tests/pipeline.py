@@ -63,11 +63,12 @@ class Pipeline:
         self.instance.add_dynamic_partitions("gmail_account", [a.alias for a in self.campaigns.accounts()])
 
     def sync_everything(self) -> None:
-        """Every account, then every campaign from its sheet to its export."""
+        """Every sheet, every account, then every campaign from its threads to its export."""
+        for campaign in self.campaigns.campaigns():
+            self.run("sheet_recipients", campaign.slug)
         for account in self.campaigns.accounts():
             self.run("gmail_messages", account.alias)
         for campaign in self.campaigns.campaigns():
-            self.run("sheet_recipients", campaign.slug)
             for asset in CAMPAIGN_ASSETS:
                 self.run(asset, campaign.slug)
         self.run("portfolio_metrics")

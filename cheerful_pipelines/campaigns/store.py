@@ -16,12 +16,14 @@ from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import (
     account_mark,
+    archive_month,
     campaign,
     campaign_mark,
     campaign_sender,
     client,
     gmail_account,
     gmail_account_identity,
+    passed_over_message,
     users,
 )
 
@@ -164,10 +166,15 @@ class CampaignStore:
         credentials_json: str | None = None,
         credentials_key: str | None = None,
         identities: Sequence[str] = (),
-        scope: str = "all",
+        scope: str | None = None,
     ) -> GmailAccount:
-        """Make or update a mailbox by alias. Credentials are sealed before they reach the database."""
-        values: dict[str, Any] = {"address": address, "address_key": address_key(address), "scope": scope}
+        """Make or update a mailbox by alias. Credentials are sealed before they reach the database.
+
+        `scope` None: as it is; a new account's is `campaign`. One that becomes `all` has its months read again.
+        """
+        values: dict[str, Any] = {"address": address, "address_key": address_key(address)}
+        if scope is not None:
+            values["scope"] = scope
         if credentials_json is not None and credentials_key is not None:
             values["sealed_credentials"] = secrets.seal(credentials_json, key_hex=credentials_key)
             values["status"] = "active"
@@ -178,6 +185,13 @@ class CampaignStore:
             ).scalar_one_or_none()
             if user_id is None:
                 raise NotFoundError(f"There is no client {client_slug!r}.", what_to_do="Add it first.")
+            was_narrow = connection.execute(
+                sa.select(gmail_account.c.id).where(gmail_account.c.alias == alias, gmail_account.c.scope == "campaign")
+            ).scalar_one_or_none()
+            if was_narrow is not None and scope == "all":
+                # What was passed over is wanted now: months that were complete no longer are.
+                for table in (passed_over_message, archive_month):
+                    connection.execute(sa.delete(table).where(table.c.gmail_account_id == was_narrow))
             statement = insert(gmail_account).values(id=uuid4(), user_id=user_id, alias=alias, **values)
             account_id = connection.execute(
                 statement.on_conflict_do_update(index_elements=[gmail_account.c.alias], set_=values).returning(
@@ -216,13 +230,30 @@ class CampaignStore:
             raise NotFoundError(f"There is no Gmail account {alias!r}.", what_to_do="See: cheerful accounts list.")
         return found[0]
 
-    def account_credentials(self, account_id: UUID, *, credentials_key: str) -> str | None:
-        """The account's credentials JSON, unsealed. Raises ConfigurationError for another key."""
+    def account_credentials(self, account_id: UUID, *, keys: Sequence[str]) -> str | None:
+        """The account's credentials JSON, unsealed by one of the keys. Raises ConfigurationError for another key."""
         with self._database.transaction() as connection:
             sealed = connection.execute(
                 sa.select(gmail_account.c.sealed_credentials).where(gmail_account.c.id == account_id)
             ).scalar_one()
-        return None if sealed is None else secrets.unseal(sealed, key_hex=credentials_key)
+        return None if sealed is None else secrets.unseal(sealed, keys=keys)
+
+    def reseal_credentials(self, *, keys: Sequence[str]) -> int:
+        """Seal all stored credentials with the first of the keys, in one transaction; returns how many there are."""
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                sa.select(gmail_account.c.id, gmail_account.c.sealed_credentials)
+                .where(gmail_account.c.sealed_credentials.is_not(None))
+                .with_for_update()
+            ).all()
+            for account_id, sealed in rows:
+                opened = secrets.unseal(sealed, keys=keys)
+                connection.execute(
+                    sa.update(gmail_account)
+                    .where(gmail_account.c.id == account_id)
+                    .values(sealed_credentials=secrets.seal(opened, key_hex=keys[0]))
+                )
+        return len(rows)
 
     def set_account_status(self, account_id: UUID, *, status: str, reason: str | None) -> bool:
         """Change the status. True where it was another before: the moment for one alert."""

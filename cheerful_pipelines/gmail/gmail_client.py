@@ -9,9 +9,8 @@ import binascii
 import http.client
 import json
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -32,6 +31,7 @@ from cheerful_pipelines.errors import (
     TransientError,
 )
 from cheerful_pipelines.gmail.batch import BatchPart, decode_batch, encode_batch
+from cheerful_pipelines.gmail.browser_login import SCOPES
 from cheerful_pipelines.gmail.google_errors import error_from_answer, error_from_refresh
 from cheerful_pipelines.gmail.models import FetchedMessage, MessageRef
 from cheerful_pipelines.quota.allowance import LONGEST_SLEEP_SECONDS, Allowance, MemoryLedger
@@ -40,12 +40,12 @@ from cheerful_pipelines.quota.store import QuotaStore
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 
-SCOPES = ("https://www.googleapis.com/auth/gmail.readonly",)
 TIMEOUT_SECONDS = 60
 PAGE_SIZE = 500
 ATTEMPTS = 8
 """With the waits between them they last longer than a window of Gmail's quota, which is a minute."""
 TOKEN_RENEWALS = 2
+MESSAGES_A_GRANT = 100
 LONGEST_BACKOFF_SECONDS = 32.0
 _BATCH_PATH = "/batch/gmail/v1"
 
@@ -129,6 +129,11 @@ class GmailClient:
             messages_total=int(answer.get("messagesTotal", 0)),
         )
 
+    def granted_scopes(self) -> list[str] | None:
+        """What Google said at the last login that we may do; None where it said nothing."""
+        granted = getattr(self._way().http.credentials, "granted_scopes", None)
+        return list(granted) if granted else None
+
     def label_ids(self) -> list[str]:
         """Every label of the mailbox, Gmail's own and the user's."""
         answer = self._call("labels.list", lambda way: way.users.labels().list(userId="me"))
@@ -174,26 +179,28 @@ class GmailClient:
 
         What has come is given out before an error is raised: it need not be fetched again.
         """
-        waiting = in_batches(gmail_message_ids, self._batch_size)
+        price, rest = self._prices["messages.get"], list(gmail_message_ids)
         with ThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail") as pool:
-            under_way: deque[Future[_Fetched]] = deque()
-            for batch in waiting:
-                under_way.append(pool.submit(self._fetch_batch, batch))
-                if len(under_way) > self._requests_at_once:
-                    yield from self._taken(under_way)
-            while under_way:
-                yield from self._taken(under_way)
+            while rest:
+                # One entry in the ledger for several batches: it costs more than the batch's own work.
+                taken = self._allowance.take(price * min(len(rest), MESSAGES_A_GRANT), at_least=price)
+                now, rest = rest[: taken.units // price], rest[taken.units // price :]
+                try:
+                    yield from self._fetch_granted(pool, now)
+                finally:
+                    self._allowance.over(taken)
 
-    def _taken(self, under_way: "deque[Future[_Fetched]]") -> Iterator[FetchedMessage | FetchFailure]:
-        fetched = under_way.popleft().result()
-        yield from fetched.taken
-        if fetched.error is None:
-            return
+    def _fetch_granted(self, pool: ThreadPoolExecutor, ids: Sequence[str]) -> Iterator[FetchedMessage | FetchFailure]:
+        under_way = [pool.submit(self._fetch_batch, batch) for batch in in_batches(ids, self._batch_size)]
+        error: CheerfulError | None = None
         for future in under_way:
-            if not future.cancel():
-                yield from future.result().taken
-        under_way.clear()
-        raise fetched.error
+            if error is not None and future.cancel():
+                continue
+            fetched = future.result()
+            yield from fetched.taken
+            error = error or fetched.error
+        if error is not None:
+            raise error
 
     @staticmethod
     def _history_request(start: int, token: str | None) -> Callable[[Transport], Any]:
@@ -219,7 +226,7 @@ class GmailClient:
         try:
             for attempt in _attempts(self._tries):
                 with attempt:
-                    fetched, errors = self._ask_batch(waiting)
+                    fetched, errors = self._ask_batch(waiting, is_paid=attempt.retry_state.attempt_number == 1)
                     taken.extend(fetched)
                     waiting = []
                     for one, error in errors.items():
@@ -242,24 +249,25 @@ class GmailClient:
             taken.append(FetchFailure(gmail_message_id=one, reason_code=_code(errors[one]), gone=False))
         return _Fetched(taken, None)
 
-    def _ask_batch(self, ids: Sequence[str]) -> tuple[list[FetchedMessage], dict[str, CheerfulError]]:
-        """One request, or a few where the quota leaves room for a part of it only."""
+    def _ask_batch(self, ids: Sequence[str], *, is_paid: bool) -> tuple[list[FetchedMessage], dict[str, CheerfulError]]:
+        """One request; a second try of the same messages takes its units anew (`is_paid` False)."""
         fetched: list[FetchedMessage] = []
         errors: dict[str, CheerfulError] = {}
-        rest = list(ids)
-        price = self._prices["messages.get"]
-        while rest:
-            answer = self._allowance.take(price * len(rest), at_least=price)
-            now, rest = rest[: answer.units // price], rest[answer.units // price :]
+        cost = self._prices["messages.get"] * len(ids)
+        taken = None if is_paid else self._allowance.take(cost, at_least=cost)
+        try:
+            parts = self._guarded("messages.get", lambda: self._send_batch(ids))
+        except ThrottledError as error:
+            self._note_refusal(error)
+            raise
+        finally:
+            if taken is not None:
+                self._allowance.over(taken)
+        for one in ids:
             try:
-                parts = self._guarded("messages.get", lambda ids=now: self._send_batch(ids))  # type: ignore[misc]
-            finally:
-                self._allowance.over(answer)
-            for one in now:
-                try:
-                    fetched.append(_fetched(_part_json(parts.get(one))))
-                except CheerfulError as error:
-                    errors[one] = error
+                fetched.append(_fetched(_part_json(parts.get(one))))
+            except CheerfulError as error:
+                errors[one] = error
         if any(isinstance(error, AuthError) for error in errors.values()):
             self._renew_token()
         self._note_refusal(_worst(errors.values()))
@@ -355,9 +363,7 @@ class GmailClients:
         return self._make(credentials_json, address, self._allowance(MemoryLedger(), share=1.0), tries=2)
 
     def _kept(self, account: GmailAccount, use: str, allowance: Callable[[], Allowance], *, tries: int) -> GmailClient:
-        credentials = self._campaigns.account_credentials(
-            account.id, credentials_key=self._settings.require_credentials_key()
-        )
+        credentials = self._campaigns.account_credentials(account.id, keys=self._settings.credentials_keys())
         if credentials is None:
             raise AuthError(
                 f"Account {account.alias!r} has no credentials.",

@@ -5,7 +5,6 @@ from typing import NamedTuple
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.gmail.models import MessageRef
 from cheerful_pipelines.storage.engine import Database
@@ -77,8 +76,11 @@ class ScopeStore:
             return
         with self._database.transaction() as connection:
             connection.execute(
-                insert(searched_address).on_conflict_do_nothing(),
-                [{"gmail_account_id": account_id, "address_key": key} for key in keys],
+                sa.text(
+                    "insert into searched_address (gmail_account_id, address_key) "
+                    "select :account_id, unnest(cast(:keys as text[])) on conflict do nothing"
+                ),
+                {"account_id": account_id, "keys": list(keys)},
             )
 
     def passed_over(
@@ -101,11 +103,12 @@ def note_passed_over(connection: sa.Connection, account_id: UUID, refs: Sequence
     """Within a transaction of the caller's: these are outside the account's scope."""
     if refs:
         connection.execute(
-            insert(passed_over_message).on_conflict_do_nothing(),
-            [
-                {"gmail_account_id": account_id, "gmail_message_id": one, "gmail_thread_id": thread}
-                for one, thread in refs
-            ],
+            sa.text(
+                "insert into passed_over_message (gmail_account_id, gmail_message_id, gmail_thread_id) "
+                "select :account_id, one, thread from unnest(cast(:ids as text[]), cast(:threads as text[])) "
+                "as found (one, thread) on conflict do nothing"
+            ),
+            {"account_id": account_id, "ids": [ref[0] for ref in refs], "threads": [ref[1] for ref in refs]},
         )
 
 

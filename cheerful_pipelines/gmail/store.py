@@ -25,9 +25,10 @@ from cheerful_pipelines.gmail.models import (
     StoreReport,
     SyncTarget,
 )
-from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.gmail.parse_message import PARSER_VERSION, parse_message
 from cheerful_pipelines.gmail.scope_store import HAS_NEW_RECIPIENTS, forget_passed_over, note_passed_over
 from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.copy_rows import copy_rows
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import (
     account_mark,
@@ -98,6 +99,26 @@ class MailStore:
                 _advance(connection, account.id, live_mark)
         counts["relabelled"] += relabelled
         return StoreReport(**counts, deleted=gone, drafts=len(drafts), passed_over=len(passed_over))
+
+    def reparse(self, account_id: UUID, *, run_id: str, most: int = 200) -> int:
+        """Read again what an older parser read; returns how many rows changed.
+
+        Call it until it returns 0. A changed row gets an event, so that its threads are looked at again.
+        """
+        columns = gmail_message.c
+        with self._database.transaction() as connection:
+            rows = connection.execute(
+                sa.select(columns.id, columns.gmail_message_id, columns.raw_sha256)
+                .where(columns.gmail_account_id == account_id, columns.parser_version != PARSER_VERSION)
+                .order_by(columns.id)
+                .limit(most)
+            ).all()
+        read = [(row, parse_message(self._blobs.get(row.raw_sha256))) for row in rows]
+        with self._database.transaction() as connection:
+            _take_ingest_lock(connection)
+            for row, parsed in read:
+                _read_again(connection, account_id, row, parsed, run_id)
+        return len(read)
 
     def store_fetched(self, account: GmailAccount, messages: Sequence[FetchedMessage], *, run_id: str) -> StoreReport:
         """Parse and store copies."""
@@ -349,8 +370,8 @@ def _insert_copies(connection: sa.Connection, account: GmailAccount, new: Sequen
                 **_parsed_values(item.parsed),
             }
         )
-    connection.execute(sa.insert(gmail_message_event), events)
-    connection.execute(sa.insert(gmail_message), copies)
+    copy_rows(connection, gmail_message_event, events)
+    copy_rows(connection, gmail_message, copies)
 
 
 def _next_numbers(connection: sa.Connection, count: int) -> list[int]:
@@ -361,12 +382,13 @@ def _next_numbers(connection: sa.Connection, count: int) -> list[int]:
 def _canonical_ids(connection: sa.Connection, user_id: UUID, new: Sequence[_Prepared]) -> dict[str, int]:
     """Id of the canonical message of each key; those that are not there yet are made."""
     known = {canonical_key(item.parsed, item.sha256): item.parsed.rfc822_message_id for item in new}
+    keys = sorted(known)
     connection.execute(
-        insert(message).on_conflict_do_nothing(),
-        [
-            {"user_id": user_id, "canonical_key": key, "rfc822_message_id": rfc822_id}
-            for key, rfc822_id in sorted(known.items())
-        ],
+        sa.text(
+            "insert into message (user_id, canonical_key, rfc822_message_id) select :user_id, key, rfc822_id "
+            "from unnest(cast(:keys as text[]), cast(:ids as text[])) as found (key, rfc822_id) on conflict do nothing"
+        ),
+        {"user_id": user_id, "keys": keys, "ids": [known[key] for key in keys]},
     )
     rows = connection.execute(
         sa.select(message.c.canonical_key, message.c.id).where(
@@ -376,13 +398,37 @@ def _canonical_ids(connection: sa.Connection, user_id: UUID, new: Sequence[_Prep
     return {key: number for key, number in rows}
 
 
+def _read_again(connection: sa.Connection, account_id: UUID, row: Any, parsed: ParsedMessage, run_id: str) -> None:
+    stored = connection.execute(
+        sa.select(gmail_message.c.gmail_thread_id, gmail_message.c.label_ids).where(gmail_message.c.id == row.id)
+    ).one()
+    seq = _record(
+        connection, account_id, row.gmail_message_id, stored.gmail_thread_id, "labels", stored.label_ids, run_id
+    )
+    values = _parsed_values(parsed)
+    lists = {name: list(values[name]) for name in ("in_reply_to", "reference_ids", "to_keys", "headers")}
+    connection.execute(
+        sa.update(gmail_message).where(gmail_message.c.id == row.id).values(**{**values, **lists, "ingest_seq": seq})
+    )
+
+
 def _parsed_values(parsed: ParsedMessage) -> dict[str, Any]:
-    values = parsed.model_dump(exclude={"headers", "attachments"})
-    for name in ("in_reply_to", "reference_ids", "to_keys"):
-        values[name] = list(values[name])
+    """Columns of gmail_message; named one by one, since model_dump() copies every header."""
     return {
-        **values,
-        "headers": [list(pair) for pair in parsed.headers],
+        "parser_version": parsed.parser_version,
+        "parse_error": parsed.parse_error,
+        "rfc822_message_id": parsed.rfc822_message_id,
+        "in_reply_to": parsed.in_reply_to,
+        "reference_ids": parsed.reference_ids,
+        "subject": parsed.subject,
+        "from_address": parsed.from_address,
+        "from_key": parsed.from_key,
+        "from_name": parsed.from_name,
+        "to_keys": parsed.to_keys,
+        "header_date": parsed.header_date,
+        "headers": parsed.headers,
+        "body_text": parsed.body_text,
+        "body_html": parsed.body_html,
         "attachments": [item.model_dump() for item in parsed.attachments],
     }
 

@@ -167,6 +167,10 @@ class LocalGoogleAdmin:
         """The mailbox's tokens (by default the Sheets identity's) stop working: invalid_grant and 401."""
         self._post("revoke_token", address=address)
 
+    def grant_only(self, address: str, scopes: str) -> None:
+        """At the next logins the mailbox's owner grants only these scopes, blanks between them."""
+        self._post("grant_only", address=address, scopes=scopes)
+
     def restore_token(self, address: str | None = None) -> None:
         """The refresh token works again."""
         self._post("restore_token", address=address)

@@ -43,7 +43,7 @@ class AdminApi:
             "tabs": self.tabs, "credentials": self.credentials, "revoke_token": self.revoke_token,
             "restore_token": self.restore_token, "expire_access_token": self.expire_access_token,
             "expire_history": self.expire_history, "inject_fault": self.inject_fault,
-            "set_fault_mix": self.set_fault_mix, "set_limits": self.set_limits,
+            "set_fault_mix": self.set_fault_mix, "set_limits": self.set_limits, "grant_only": self.grant_only,
             "clear_faults": self.clear_faults, "counters": self.counters, "reset_counters": self.reset_counters,
             "wipe": self.wipe,
         }  # fmt: skip
@@ -158,6 +158,11 @@ class AdminApi:
 
     def revoke_token(self, call: Call) -> Answer:
         self._tokens.revoke(self._subject(call.json()))
+        return Answer(body={})
+
+    def grant_only(self, call: Call) -> Answer:
+        body = call.json()
+        self._tokens.grant_only(self._subject(body), str(body.get("scopes", "")))
         return Answer(body={})
 
     def restore_token(self, call: Call) -> Answer:

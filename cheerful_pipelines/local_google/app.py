@@ -161,7 +161,7 @@ def _api_of(path: str) -> Api:
         return "drive"
     if path.startswith("/local"):
         return "local"
-    return "token" if path == "/token" else "gmail"
+    return "token" if path in ("/token", "/o/oauth2/auth") else "gmail"
 
 
 def _shape(path: str) -> str:

@@ -1,4 +1,6 @@
-"""POST /token on the wire: the refresh-token grant and the JWT grant of service accounts.
+"""POST /token on the wire: the refresh-token grant, the code of a browser login, the JWT grant of service accounts.
+
+GET /o/oauth2/auth is the login page: it asks nobody, and lets in whomever `login_hint` names.
 
 A JWT's signature is not checked: this server knows no keys, and it is no lock. Its expiry and its subject are.
 """
@@ -7,13 +9,15 @@ import base64
 import json
 import time
 from typing import Any
+from urllib.parse import urlencode
 
-from cheerful_pipelines.local_google.calls import Answer, Call, Route, parse_query
+from cheerful_pipelines.local_google.calls import Answer, Call, GoogleError, Route, parse_query
 from cheerful_pipelines.local_google.mailboxes import Mailboxes
 from cheerful_pipelines.local_google.tokens import LIFETIME_SECONDS, SHEETS_SUBJECT, Tokens
 
 CLIENT_ID = "local-google.apps.example"
 CLIENT_SECRET = "local"  # noqa: S105  (no secret: the server is on this machine)
+_ALL_SCOPES = "https://www.googleapis.com/auth/gmail.readonly"
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
@@ -25,8 +29,23 @@ class TokenApi:
         self._mailboxes = mailboxes
 
     def routes(self) -> list[Route]:
-        """The one route."""
-        return [Route("token", "POST", "/token", "oauth2.token", self.token)]
+        """The login page and the token endpoint."""
+        return [
+            Route("token", "GET", "/o/oauth2/auth", "oauth2.auth", self.login),
+            Route("token", "POST", "/token", "oauth2.token", self.token),
+        ]
+
+    def login(self, call: Call) -> Answer:
+        """Back to the program that asked, with a code or a refusal."""
+        subject, back = call.first("login_hint").lower(), call.first("redirect_uri")
+        if not back.startswith(("http://localhost:", "http://127.0.0.1:")):
+            raise GoogleError(400, "redirect_uri is not on this machine.")
+        state = {"state": call.first("state")}
+        if not self._mailboxes.exists(subject):
+            return Answer(302, None, (("Location", f"{back}?{urlencode({**state, 'error': 'access_denied'})}"),))
+        code = base64.urlsafe_b64encode(subject.encode()).decode()
+        found = {**state, "code": code, "scope": self._tokens.scopes_of(subject, call.first("scope"))}
+        return Answer(302, None, (("Location", f"{back}?{urlencode(found)}"),))
 
     def token(self, call: Call) -> Answer:
         form = {name: values[0] for name, values in parse_query(call.content.decode("utf-8", "replace")).items()}
@@ -36,6 +55,14 @@ class TokenApi:
             if subject is None:
                 return _refused("invalid_grant", "Token has been expired or revoked.")
             return self._granted(subject)
+        if grant == "authorization_code":
+            try:
+                subject = base64.urlsafe_b64decode(form.get("code", "")).decode()
+            except ValueError:
+                return _refused("invalid_grant", "Malformed auth code.")
+            granted = self._granted(subject)
+            assert isinstance(granted.body, dict)
+            return Answer(body={**granted.body, "refresh_token": self._tokens.refresh_token_for(subject)})
         if grant == _JWT_GRANT:
             return self._from_jwt(form.get("assertion", ""))
         return _refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
@@ -59,7 +86,7 @@ class TokenApi:
     def _granted(self, subject: str) -> Answer:
         body = {
             "access_token": self._tokens.new_access_token(subject), "expires_in": LIFETIME_SECONDS,
-            "token_type": "Bearer",
+            "token_type": "Bearer", "scope": self._tokens.scopes_of(subject, _ALL_SCOPES),
         }  # fmt: skip
         return Answer(body=body)
 

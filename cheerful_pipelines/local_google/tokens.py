@@ -16,6 +16,7 @@ class Tokens:
     def __init__(self, state: State) -> None:
         self._state = state
         self._known: dict[str, tuple[str, float]] = {}
+        self._scopes: dict[str, str] = {}
 
     def refresh_token_for(self, subject: str) -> str:
         """The subject's refresh token, made at the first call."""
@@ -56,6 +57,14 @@ class Tokens:
             found = self._known[access_token] = (str(row[0]), float(row[1]))
         return found[0] if found[1] > time.time() else None
 
+    def scopes_of(self, subject: str, asked: str) -> str:
+        """What the subject grants: what is asked for, unless `grant_only` said otherwise."""
+        return self._scopes.get(subject, asked)
+
+    def grant_only(self, subject: str, scopes: str) -> None:
+        """From now on the subject ticks only these boxes."""
+        self._scopes[subject] = scopes
+
     def revoke(self, subject: str) -> None:
         """The subject's tokens stop working, as after a click on "remove access"."""
         self.refresh_token_for(subject)
@@ -77,3 +86,4 @@ class Tokens:
     def forget_all(self) -> None:
         """After a wipe."""
         self._known.clear()
+        self._scopes.clear()

@@ -7,6 +7,7 @@ SHA-256 of the key, so that a rotated key is recognised without trying.
 import base64
 import hashlib
 import os
+from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -28,17 +29,22 @@ def seal(plaintext: str, *, key_hex: str) -> str:
     return f"{_PREFIX}:{key_id(key_hex)}:{base64.urlsafe_b64encode(nonce + cipher).decode()}"
 
 
-def unseal(sealed: str, *, key_hex: str) -> str:
-    """Decrypt. Raises ConfigurationError for another key, damage or plaintext; never shows the content."""
+def unseal(sealed: str, *, keys: Sequence[str]) -> str:
+    """Decrypt by the key that sealed it. Raises ConfigurationError for another key, damage or plaintext.
+
+    Never shows the content. Several keys are there while one is being replaced.
+    """
     parts = sealed.split(":", 2)
     if len(parts) != 3 or parts[0] != _PREFIX:
         raise ConfigurationError(
             "Stored credentials are not sealed.", what_to_do="Connect the account again: cheerful accounts add."
         )
-    if parts[1] != key_id(key_hex):
+    key_hex = next((key for key in keys if key_id(key) == parts[1]), None)
+    if key_hex is None:
         raise ConfigurationError(
-            f"Stored credentials were sealed with key {parts[1]}, this process has key {key_id(key_hex)}.",
-            what_to_do="Set CHEERFUL_CREDENTIALS_KEY to the key they were sealed with.",
+            f"Stored credentials were sealed with key {parts[1]}, this process has {', '.join(map(key_id, keys))}.",
+            what_to_do="Set CHEERFUL_CREDENTIALS_KEY to the key they were sealed with, or name that one as "
+            "CHEERFUL_CREDENTIALS_KEY_PREVIOUS and run cheerful accounts rotate-key.",
         )
     blob = base64.urlsafe_b64decode(parts[2])
     try:

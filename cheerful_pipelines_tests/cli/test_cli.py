@@ -1,15 +1,20 @@
 """The command-line tool as a person uses it: real Postgres, real local server, words instead of tracebacks."""
 
+import json
 import subprocess
 import sys
+import threading
+import urllib.request
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.cli import app
 from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.recipients.import_plan import plan_import
 from cheerful_pipelines.recipients.store import RecipientStore
@@ -243,3 +248,107 @@ def test_credentials_that_do_not_prove_themselves_leave_nothing_behind(
 
     assert CampaignStore(database).accounts() == []
     assert CampaignStore(database).clients() == []
+
+
+def _desktop_client(google: LocalGoogleAdmin, tmp_path: Path) -> Path:
+    client = {
+        "client_id": "desktop.apps.example", "client_secret": "none", "token_uri": f"{google.url}/token",
+        "auth_uri": f"{google.url}/o/oauth2/auth", "redirect_uris": ["http://localhost"],
+    }  # fmt: skip
+    path = tmp_path / "client.json"
+    path.write_text(json.dumps({"installed": client}))
+    return path
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person whose browser follows every redirect, against a server without TLS."""
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+
+    class Browser:
+        def open(self, url: str, **_options: object) -> bool:
+            threading.Thread(target=lambda: urllib.request.urlopen(url).read(), daemon=True).start()
+            return True
+
+    monkeypatch.setattr("webbrowser.get", lambda _name=None: Browser())
+
+
+def _connect(client: Path, address: str = "mia@brand.example") -> Result:
+    return cheerful(
+        "accounts", "connect", "mia", "--client", "brand", "--address", address, "--client-secrets", str(client)
+    )
+
+
+def test_a_mailbox_is_connected_in_the_browser_and_stores_no_more_than_its_campaigns_need(
+    google: LocalGoogleAdmin, database: Database, tmp_path: Path, browser: None
+) -> None:
+    google.add_mailbox("mia@brand.example")
+
+    connected = _connect(_desktop_client(google, tmp_path))
+
+    account = CampaignStore(database).account("mia")
+    assert connected.exit_code == 0, connected.output
+    assert "scope campaign" in connected.stdout
+    assert (account.status, account.scope) == ("active", "campaign")
+    assert GmailClients(load_settings(), database).client(account).profile().address == "mia@brand.example"
+
+
+def test_a_box_left_unticked_and_a_refusal_are_told_and_nothing_is_stored(
+    google: LocalGoogleAdmin, database: Database, tmp_path: Path, browser: None
+) -> None:
+    google.add_mailbox("mia@brand.example")
+    google.grant_only("mia@brand.example", "https://www.googleapis.com/auth/userinfo.email")
+    unticked = _connect(_desktop_client(google, tmp_path))
+    refused = _connect(_desktop_client(google, tmp_path), "nobody@brand.example")
+
+    assert "gmail.readonly was not granted" in str(unticked.exception)
+    assert "access_denied" in str(refused.exception)
+    assert CampaignStore(database).accounts() == []
+
+
+def test_the_key_is_rotated_without_a_moment_in_which_credentials_cannot_be_opened(
+    google: LocalGoogleAdmin, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered(google)
+    monkeypatch.setenv("CHEERFUL_CREDENTIALS_KEY", "ef" * 32)
+    load_settings.cache_clear()
+    lost = cheerful("accounts", "rotate-key")
+    monkeypatch.setenv("CHEERFUL_CREDENTIALS_KEY_PREVIOUS", "ab" * 32)
+    load_settings.cache_clear()
+    account = CampaignStore(database).account("mia")
+    before = GmailClients(load_settings(), database).client(account).profile()
+    rotated = cheerful("accounts", "rotate-key")
+    monkeypatch.delenv("CHEERFUL_CREDENTIALS_KEY_PREVIOUS")
+    load_settings.cache_clear()
+    after = GmailClients(load_settings(), database).client(account).profile()
+
+    assert "CHEERFUL_CREDENTIALS_KEY_PREVIOUS" in str(lost.exception)
+    assert "1 accounts are sealed with key" in rotated.stdout
+    assert before == after
+
+
+def test_a_scope_is_kept_unless_it_is_named_and_a_wider_one_reads_the_months_again(
+    google: LocalGoogleAdmin, database: Database
+) -> None:
+    def add(*more: str) -> str:
+        words = ("accounts", "add", "mia", "--client", "brand", "--address", "mia@brand.example", "--local", *more)
+        assert cheerful(*words).exit_code == 0
+        return CampaignStore(database).account("mia").scope
+
+    scopes = [add(), add()]
+    with database.transaction() as connection:
+        connection.execute(
+            sa.text("insert into passed_over_message select id, 'm', 't' from gmail_account where alias = 'mia'")
+        )
+        connection.execute(
+            sa.text(
+                "insert into archive_month (gmail_account_id, month, listed, fetched, vanished, completed_at) "
+                "select id, '2026-10-01', 1, 0, 0, now() from gmail_account"
+            )
+        )
+    scopes += [add("--scope", "all"), add()]
+
+    assert scopes == ["campaign", "campaign", "all", "all"]
+    with database.transaction() as connection:
+        assert connection.execute(sa.text("select count(*) from passed_over_message")).scalar_one() == 0
+        assert connection.execute(sa.text("select count(*) from archive_month")).scalar_one() == 0

@@ -65,6 +65,25 @@ def test_mail_with_recipients_is_stored_whole_and_the_rest_is_not_even_fetched(
     assert mailbox.gets() == 3
 
 
+def test_a_recipient_whose_domain_has_an_umlaut_is_found_as_mail_spells_it(
+    mailbox: Mailbox, campaign: Campaign, database: Database
+) -> None:
+    with database.transaction() as connection:
+        connection.execute(
+            sa.text(
+                "insert into campaign_recipient (campaign_id, email_key, email, content_hash, sheet_row) "
+                "values (:id, 'ana@xn--bcher-kva.example', 'ana@bücher.example', 'x', 2)"
+            ),
+            {"id": campaign.id},
+        )
+    _private(mailbox, *range(10, 30))
+    ours = mailbox.deliver(1, sender=ADDRESS, to="ana@xn--bcher-kva.example", labels=("SENT",))
+
+    mailbox.sync()
+
+    assert set(mailbox.stored()) == {ours}
+
+
 def test_nothing_of_private_mail_is_kept(mailbox: Mailbox, campaign: Campaign, blobs: BlobStore) -> None:
     _listed(mailbox, campaign, "ana@creator.example")
     mailbox.sync()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from cheerful_pipelines.errors import AuthError, PermanentError, ThrottledError
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
+from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
@@ -53,6 +54,25 @@ def test_raw_bytes_come_back_byte_for_byte(mailbox: Mailbox) -> None:
     with mailbox.database.transaction() as connection:
         key = connection.execute(sa.text("select raw_sha256 from gmail_message")).scalar_one()
     assert mailbox.blobs.get(key) == raw
+
+
+def test_what_an_older_parser_read_is_read_again_without_gmail(mailbox: Mailbox) -> None:
+    mailbox.deliver(1)
+    mailbox.deliver(2)
+    mailbox.sync()
+    with mailbox.database.transaction() as connection:
+        connection.execute(sa.text("update gmail_message set parser_version = '0', subject = '', parse_error = 'odd'"))
+    events = mailbox.count("gmail_message_event")
+    mailbox.google.reset_counters()
+
+    counts = [mailbox.store.reparse(mailbox.account.id, run_id="again", most=1) for _ in range(3)]
+
+    with mailbox.database.transaction() as connection:
+        rows = connection.execute(sa.text("select subject, parse_error, parser_version from gmail_message")).all()
+    assert counts == [1, 1, 0]
+    assert {tuple(row) for row in rows} == {("Hello", None, PARSER_VERSION)}
+    assert mailbox.count("gmail_message_event") == events + 2, "their threads are looked at again"
+    assert mailbox.google.counters()["requests"] == 0
 
 
 def test_labels_trash_and_deletion_follow(mailbox: Mailbox) -> None:

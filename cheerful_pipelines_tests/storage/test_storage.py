@@ -7,13 +7,16 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from cheerful_pipelines.errors import ConfigurationError, NotFoundError, TransientError
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.copy_rows import copy_rows
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 from cheerful_pipelines.storage.migrate import migrate
@@ -122,15 +125,49 @@ def test_a_missing_blob_says_what_to_do() -> None:
 @given(st.text(max_size=200))
 def test_credentials_are_sealed_and_come_back(text: str) -> None:
     sealed = secrets.seal(text, key_hex="ab" * 32)
-    assert secrets.unseal(sealed, key_hex="ab" * 32) == text
+    assert secrets.unseal(sealed, keys=["cd" * 32, "ab" * 32]) == text
     assert len(text) < 4 or text not in sealed
 
 
 def test_another_key_damage_and_plaintext_are_refused() -> None:
     sealed = secrets.seal("token", key_hex="ab" * 32)
     with pytest.raises(ConfigurationError, match="sealed with key"):
-        secrets.unseal(sealed, key_hex="cd" * 32)
+        secrets.unseal(sealed, keys=["cd" * 32])
     with pytest.raises(ConfigurationError, match="not sealed"):
-        secrets.unseal('{"refresh_token": "x"}', key_hex="ab" * 32)
+        secrets.unseal('{"refresh_token": "x"}', keys=["ab" * 32])
     with pytest.raises(ConfigurationError, match="damaged"):
-        secrets.unseal(sealed[:-6] + "AAAAA=", key_hex="ab" * 32)
+        secrets.unseal(sealed[:-6] + "AAAAA=", keys=["ab" * 32])
+
+
+TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)
+JSON = st.recursive(TEXTS | st.integers(-(2**31), 2**31) | st.booleans() | st.none(), st.lists, max_leaves=5)
+
+
+@given(st.lists(st.tuples(TEXTS, st.none() | TEXTS, st.lists(TEXTS, max_size=3), JSON), min_size=1, max_size=5))
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_copied_rows_come_back_as_they_went_in(
+    database: Database, rows: list[tuple[str, str | None, list[str], object]]
+) -> None:
+    table = sa.Table(
+        "copied", sa.MetaData(), sa.Column("a", sa.Text), sa.Column("b", sa.Text), sa.Column("c", ARRAY(sa.Text)),
+        sa.Column("d", JSONB),
+    )  # fmt: skip
+    with database.transaction() as connection:
+        table.create(connection)
+        copy_rows(connection, table, [dict(zip("abcd", row, strict=True)) for row in rows])
+        found = connection.execute(sa.select(table)).all()
+        table.drop(connection)
+
+    assert [tuple(row) for row in found] == [tuple(row) for row in rows]
+
+
+def test_a_row_that_postgres_refuses_is_refused_as_an_insert_would_be(database: Database) -> None:
+    table = sa.Table("copied", sa.MetaData(), sa.Column("a", sa.Text, primary_key=True))
+    with database.transaction() as connection:
+        table.create(connection)
+        copy_rows(connection, table, [])
+        with pytest.raises(sa.exc.IntegrityError), connection.begin_nested():
+            copy_rows(connection, table, [{"a": "x"}, {"a": "x"}])
+        with pytest.raises(sa.exc.DataError), connection.begin_nested():
+            copy_rows(connection, table, [{"a": "nul \x00"}])
+        assert connection.execute(sa.select(table)).all() == []
