@@ -28,13 +28,13 @@ class DeadLetterStore:
         """A dead letter: one more attempt if it is known; the wait before the next try doubles."""
         with self._database.transaction() as connection:
             bury(connection, account, gmail_message_id, stage=stage, reason_code=reason_code, run_id=run_id)
-            leave_flight(connection, account.id, run_id, [gmail_message_id])
+            clear_suspicion(connection, account.id, [gmail_message_id])
 
-    def resolve(self, account_id: UUID, gmail_message_ids: Sequence[str], *, run_id: str) -> None:
+    def resolve(self, account_id: UUID, gmail_message_ids: Sequence[str]) -> None:
         """These messages are gone from Gmail: nothing is left to be taken."""
         with self._database.transaction() as connection:
             resolve(connection, account_id, gmail_message_ids, stored_only=False)
-            leave_flight(connection, account_id, run_id, gmail_message_ids)
+            clear_suspicion(connection, account_id, gmail_message_ids)
 
     def due(self, *, now: datetime, limit: int = 200) -> list[DeadLetter]:
         """Unresolved dead letters whose next try has come, oldest first."""
@@ -67,6 +67,15 @@ class DeadLetterStore:
         fresh = {"gmail_message_ids": statement.excluded.gmail_message_ids, "created_at": sa.func.now()}
         with self._database.transaction() as connection:
             connection.execute(statement.on_conflict_do_update(constraint=fetch_in_flight.primary_key, set_=fresh))
+
+    def land(self, account_id: UUID, *, run_id: str) -> None:
+        """The worker lives: what it had in flight killed nobody."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                sa.delete(fetch_in_flight).where(
+                    fetch_in_flight.c.gmail_account_id == account_id, fetch_in_flight.c.run_id == run_id
+                )
+            )
 
     def runs_in_flight(self, account_id: UUID) -> list[str]:
         """Runs that have something in flight, or died with it."""
@@ -163,20 +172,12 @@ def resolve(
     connection.execute(statement.values(resolved_at=sa.func.now()))
 
 
-def leave_flight(connection: sa.Connection, account_id: UUID, run_id: str, gmail_message_ids: Sequence[str]) -> None:
-    """These messages did not kill the worker: no longer in flight, no longer suspect."""
-    if not gmail_message_ids:
-        return
-    ids = list(gmail_message_ids)
-    connection.execute(
-        sa.text(
-            "update fetch_in_flight set gmail_message_ids = array(select unnest(gmail_message_ids) "
-            "except select unnest(cast(:ids as text[]))) where gmail_account_id = :account_id and run_id = :run_id"
-        ),
-        {"ids": ids, "account_id": account_id, "run_id": run_id},
-    )
-    connection.execute(
-        sa.delete(suspect_message).where(
-            suspect_message.c.gmail_account_id == account_id, suspect_message.c.gmail_message_id.in_(ids)
+def clear_suspicion(connection: sa.Connection, account_id: UUID, gmail_message_ids: Sequence[str]) -> None:
+    """These messages were taken without killing anybody."""
+    if gmail_message_ids:
+        connection.execute(
+            sa.delete(suspect_message).where(
+                suspect_message.c.gmail_account_id == account_id,
+                suspect_message.c.gmail_message_id.in_(list(gmail_message_ids)),
+            )
         )
-    )

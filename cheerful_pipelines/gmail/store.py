@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.campaigns.models import GmailAccount
-from cheerful_pipelines.gmail.dead_letter_store import bury, leave_flight, resolve
+from cheerful_pipelines.gmail.dead_letter_store import bury, clear_suspicion, resolve
 from cheerful_pipelines.gmail.models import (
     FetchedMessage,
     LabelChange,
@@ -89,10 +89,9 @@ class MailStore:
             forget_passed_over(connection, account.id, [*kept, *deleted])
             note_passed_over(connection, account.id, passed_over)
             resolve(connection, account.id, list(kept))
-            leave_flight(
+            clear_suspicion(
                 connection,
                 account.id,
-                run_id,
                 [*kept, *(mail.fetched.gmail_message_id for mail in drafts), *(ref[0] for ref in passed_over)],
             )
             if live_mark is not None:

@@ -126,16 +126,16 @@ class MailboxSync:
     def live(self, *, mark: AccountMark, first_needed: datetime | None, now: datetime) -> SyncReport:
         """Store everything that happened since the live mark, then move the mark."""
         report = SyncReport()
+        start = mark.stored_from or (first_needed - BEFORE_CAMPAIGN if first_needed else now - WITHOUT_CAMPAIGN)
         try:
             if mark.live_history_id is None:
-                start = first_needed - BEFORE_CAMPAIGN if first_needed else now - WITHOUT_CAMPAIGN
                 report = self._first_listing(mark, start=start)
             else:
                 try:
                     report = self._follow_history(int(mark.live_history_id))
                 except HistoryExpiredError:
-                    report = self._repair_gap(mark, lost=int(mark.live_history_id), now=now, needed=first_needed)
-            report = _add(report, self._pull_in_new_recipients(mark.stored_from))
+                    report = self._repair_gap(start, lost=int(mark.live_history_id), now=now)
+            report = _add(report, self._pull_in_new_recipients(start))
         except _Partial as partial:
             self._store.note_progress(self._account.id)
             report = _add(report, partial.report).model_copy(update={"is_partial": True})
@@ -230,11 +230,10 @@ class MailboxSync:
         )
         return _add(fetched, SyncReport(relabelled=stored.relabelled, deleted=stored.deleted))
 
-    def _repair_gap(self, mark: AccountMark, *, lost: int, now: datetime, needed: datetime | None) -> SyncReport:
+    def _repair_gap(self, start: datetime, *, lost: int, now: datetime) -> SyncReport:
         """History is lost: compare the whole window that we answer for, and certify what was found."""
         profile = self._client.profile()
         require_same_mailbox(profile, alias=self._account.alias, identity_keys=self._account.identity_keys)
-        start = mark.stored_from or (needed - BEFORE_CAMPAIGN if needed else now - WITHOUT_CAMPAIGN)
         listed, counts = self._reconcile(start, None)
         self._store.end_listing(self._account.id, history_id=profile.history_id, start=start)
         certificate = GapCertificate(
@@ -331,7 +330,8 @@ class MailboxSync:
         """
         whole = self._stored_threads(unknown)
         undecided = {one: thread for one, thread in unknown.items() if thread not in whole}
-        people = sorted(self._scope.recipients(self._account.id)) if undecided else []
+        everybody = self._scope.recipients(self._account.id) if undecided else []
+        people = sorted(one for one in everybody if address_key(one) not in self._account.identity_keys)
         if not undecided or len(undecided) <= 2 + len(people) // relevance.PEOPLE_A_QUERY:
             return unknown, whole, 0
         for part in in_batches(people, relevance.PEOPLE_A_QUERY):
@@ -345,19 +345,16 @@ class MailboxSync:
         skipped = {ref.gmail_message_id for ref in passed}
         return {one: thread for one, thread in unknown.items() if one not in skipped}, whole, len(passed)
 
-    def _pull_in_new_recipients(self, stored_from: datetime | None) -> SyncReport:
+    def _pull_in_new_recipients(self, start: datetime) -> SyncReport:
         """Somebody came onto a list: what was passed over of them, and of their threads, is stored after all."""
         people = self._scope.new_recipients(self._account.id) if self._is_narrow else []
-        if not people or stored_from is None:
-            return SyncReport()
         total = SyncReport()
         for part in in_batches(people, relevance.PEOPLE_A_QUERY):
-            found = self._listed(after=stored_from, query=relevance.query_for([person.email for person in part]))
+            others = [person.email for person in part if person.email_key not in self._account.identity_keys]
+            found = self._listed(after=start, query=relevance.query_for(others)) if others else {}
             threads = sorted(set(found.values()))
             passed = self._scope.passed_over(self._account.id, threads=threads)
-            wanted = self._unknown(found, after=stored_from) | {
-                ref.gmail_message_id: ref.gmail_thread_id for ref in passed
-            }
+            wanted = self._unknown(found, after=start) | {ref.gmail_message_id: ref.gmail_thread_id for ref in passed}
             report = self._fetch_all(wanted, whole=set(threads))
             total = _add(total, report, SyncReport(pulled_in=report.inserted))
             self._scope.note_searched(self._account.id, [person.email_key for person in part])
@@ -368,7 +365,8 @@ class MailboxSync:
         if not self._is_narrow:
             return list(mails), []
         if self._recipients is None:
-            self._recipients = self._scope.recipient_keys(self._account.id)
+            # Our own address in a sheet, put there to try things out, must not bring in the whole mailbox.
+            self._recipients = self._scope.recipient_keys(self._account.id) - self._account.identity_keys
         threads = set(whole)
         named = {one for mail in mails for one in relevance.mails_named_in(mail)}
         stored_ids = self._store.stored_rfc822_ids(self._account.user_id, named) if named else set()
@@ -394,20 +392,13 @@ class MailboxSync:
             if self._ends_at is not None and self._clock() > self._ends_at:
                 raise _Partial(total)
             self._letters.enter_flight(self._account.id, page, run_id=self._run_id)
-            mails: list[ParsedMail] = []
-            failed: list[FetchFailure] = []
-            error: BaseException | None = None
             try:
-                for found in self._client.fetch_raw(page):
-                    if isinstance(found, FetchFailure):
-                        failed.append(found)
-                    else:
-                        mails.append(ParsedMail(found, parse_message(found.raw)))
-            except Exception as raised:  # what has come is stored first: it is paid for
-                error = raised
-            kept, passed = self._in_scope(mails, in_scope)
-            stored = self._store.apply(self._account, mails=kept, passed_over=passed, run_id=self._run_id)
-            total = _add(total, SyncReport(**stored.model_dump(), fetched=len(mails)), self._settle(failed))
+                kept, report, error = self._fetch_page(page, in_scope)
+            except Exception:
+                self._letters.land(self._account.id, run_id=self._run_id)  # an error is no death
+                raise
+            self._letters.land(self._account.id, run_id=self._run_id)
+            total = _add(total, report)
             try:
                 total = _add(total, self._rest_of_threads(kept, in_scope))
             except _Partial as partial:
@@ -415,6 +406,26 @@ class MailboxSync:
             if error is not None:
                 raise error
         return total
+
+    def _fetch_page(
+        self, page: Sequence[str], in_scope: Iterable[str]
+    ) -> tuple[list[ParsedMail], SyncReport, Exception | None]:
+        """(mails that were stored, what was done, what ended it early). What has come is stored: it is paid for."""
+        mails: list[ParsedMail] = []
+        failed: list[FetchFailure] = []
+        error: Exception | None = None
+        try:
+            for found in self._client.fetch_raw(page):
+                if isinstance(found, FetchFailure):
+                    failed.append(found)
+                else:
+                    mails.append(ParsedMail(found, parse_message(found.raw)))
+        except Exception as raised:
+            error = raised
+        kept, passed = self._in_scope(mails, in_scope)
+        stored = self._store.apply(self._account, mails=kept, passed_over=passed, run_id=self._run_id)
+        report = _add(SyncReport(**stored.model_dump(), fetched=len(mails)), self._settle(failed))
+        return kept, report, error
 
     def _rest_of_threads(self, kept: Sequence[ParsedMail], in_scope: set[str]) -> SyncReport:
         """A thread that came into scope through one mail brings in what was passed over of it."""
@@ -442,7 +453,7 @@ class MailboxSync:
         """What does not come becomes a dead letter; what is gone is no error."""
         gone = [failure.gmail_message_id for failure in failed if failure.gone]
         if gone:
-            self._letters.resolve(self._account.id, gone, run_id=self._run_id)
+            self._letters.resolve(self._account.id, gone)
         for failure in failed:
             if not failure.gone:
                 self._letters.bury(

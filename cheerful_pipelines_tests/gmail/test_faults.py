@@ -351,6 +351,21 @@ def test_a_message_that_kills_its_worker_three_times_is_set_aside_by_name(
     assert mailbox.letters.backlog(mailbox.account.id) == {"kills_worker": 1}
 
 
+def test_trouble_that_is_raised_is_no_death_however_often_it_comes(mailbox: Mailbox, no_waiting: None) -> None:
+    one = mailbox.deliver(1)
+    mailbox.google.inject_fault(path_contains="/batch", kind="reset", times=999)
+    for _ in range(DEATHS_UNTIL_SET_ASIDE + 1):
+        with pytest.raises(TransientError):
+            mailbox.sync("the same run")
+    mailbox.google.clear_faults()
+
+    mailbox.sync("the same run")
+
+    assert set(mailbox.stored()) == {one}
+    assert mailbox.letters.suspects(mailbox.account.id) == {}
+    assert mailbox.count("fetch_in_flight") == 0
+
+
 def test_a_run_that_still_goes_on_is_not_taken_for_a_dead_one(mailbox: Mailbox) -> None:
     one = mailbox.deliver(1)
     mailbox.letters.enter_flight(mailbox.account.id, [one], run_id="the other run")

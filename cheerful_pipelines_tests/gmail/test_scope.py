@@ -168,6 +168,28 @@ def test_a_delivery_report_is_ours_if_it_is_about_a_recipient(
     assert (mailbox.passed_over() == private | {listed, arriving}) is not is_ours
 
 
+def test_our_own_address_in_a_sheet_brings_in_nothing(mailbox: Mailbox, campaign: Campaign) -> None:
+    _listed(mailbox, campaign, "mia@brand.example", "ana@creator.example")
+    private = _private(mailbox, *range(10, 30))
+    mailbox.sync()
+    private |= _private(mailbox, 40)
+    mailbox.sync()
+
+    assert mailbox.stored() == {}
+    assert mailbox.passed_over() == private
+    assert not mailbox.store.sync_targets()[0].has_new_recipients
+
+
+def test_an_account_from_before_windows_were_kept_is_searched_once(mailbox: Mailbox, campaign: Campaign) -> None:
+    mailbox.sync()
+    with mailbox.database.transaction() as connection:
+        connection.execute(sa.text("update account_mark set stored_from = null"))
+    _listed(mailbox, campaign, "ana@creator.example")
+    mailbox.sync()
+
+    assert not mailbox.store.sync_targets()[0].has_new_recipients
+
+
 def test_private_mail_that_is_deleted_is_forgotten(mailbox: Mailbox, campaign: Campaign) -> None:
     _listed(mailbox, campaign, "ana@creator.example")
     mailbox.sync()
