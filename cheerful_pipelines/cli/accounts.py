@@ -1,6 +1,7 @@
 """`cheerful accounts`: look at sender mailboxes and connect them."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -155,6 +156,8 @@ def _keep(alias: str, client: str, address: str, credentials: str, send_as: list
 
 
 def _readable_json(path: Path) -> str:
+    if path.stat().st_mode & 0o077:
+        print(f"others on this machine can read {path.name}: chmod 600 {path.name}, or delete it now", file=sys.stderr)
     text = path.read_text()
     try:
         kind = json.loads(text).get("type")

@@ -352,3 +352,24 @@ def test_a_scope_is_kept_unless_it_is_named_and_a_wider_one_reads_the_months_aga
     with database.transaction() as connection:
         assert connection.execute(sa.text("select count(*) from passed_over_message")).scalar_one() == 0
         assert connection.execute(sa.text("select count(*) from archive_month")).scalar_one() == 0
+
+
+def test_a_key_file_that_others_can_read_is_pointed_out(google: LocalGoogleAdmin, tmp_path: Path) -> None:
+    google.add_mailbox("mia@brand.example")
+    file = tmp_path / "mia.json"
+    file.write_text(google.credentials_json("mia@brand.example"))
+
+    def add() -> Result:
+        return cheerful(
+            "accounts", "add", "mia", "--client", "brand", "--address", "mia@brand.example",
+            "--credentials-file", str(file),
+        )  # fmt: skip
+
+    file.chmod(0o644)
+    open_to_all = add()
+    file.chmod(0o600)
+    closed = add()
+
+    assert (open_to_all.exit_code, closed.exit_code) == (0, 0)
+    assert "chmod 600" in open_to_all.output
+    assert "chmod 600" not in closed.output
