@@ -358,7 +358,14 @@ class MailboxSync:
             report = self._fetch_all(wanted, whole=set(threads))
             total = _add(total, report, SyncReport(pulled_in=report.inserted))
             self._scope.note_searched(self._account.id, [person.email_key for person in part])
-        return total
+        return _add(total, self._look_at_reports_again(start)) if people else total
+
+    def _look_at_reports_again(self, start: datetime) -> SyncReport:
+        """No search finds a delivery report by the recipient that it is about: those passed over are read once more."""
+        reports = self._listed(after=start, query=relevance.REPORTS_QUERY)
+        passed = self._scope.passed_over(self._account.id, ids=list(reports))
+        report = self._fetch_all({ref.gmail_message_id: ref.gmail_thread_id for ref in passed}, whole=())
+        return report.model_copy(update={"pulled_in": report.inserted, "passed_over": 0})
 
     def _in_scope(self, mails: Sequence[ParsedMail], whole: Iterable[str]) -> tuple[list[ParsedMail], list[MessageRef]]:
         """(to store whole, to pass over). `whole`: threads of which everything is stored."""

@@ -47,6 +47,23 @@ def test_who_was_reached_and_who_answered_are_counted_as_it_really_happened(
         assert _problems(database, slug) == {k: real[k] for k in ("rejected", "duplicate", "no_address")}, slug
 
 
+def test_mail_that_was_synced_before_its_recipients_were_known_counts_all_the_same(
+    pipeline: Pipeline, google: LocalGoogleAdmin, database: Database, google_settings: Settings
+):
+    """A new installation's sensors start both at once; what was passed over is pulled in."""
+    seed_demo(google, CampaignStore(database), google_settings)
+    for account in pipeline.campaigns.accounts():
+        pipeline.run("gmail_messages", account.alias)
+    pipeline.sync_everything()
+    progress = load_progress(google_settings.home)
+    assert progress is not None
+    world = generate_world(progress.seed, progress.anchor)
+
+    for slug in SLUGS:
+        real, counted = DemoTruth(world, world.loaded_until).counts(slug), pipeline.metrics(slug)
+        assert {key: counted[key] for key in EQUAL} == {key: real[key] for key in EQUAL}, slug
+
+
 def test_what_they_meant_is_found_out(
     pipeline: Pipeline,
     truth: DemoTruth,

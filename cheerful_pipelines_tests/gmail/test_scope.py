@@ -190,6 +190,24 @@ def test_an_account_from_before_windows_were_kept_is_searched_once(mailbox: Mail
     assert not mailbox.store.sync_targets()[0].has_new_recipients
 
 
+def test_a_report_that_came_before_its_recipient_was_listed_is_pulled_in(mailbox: Mailbox, campaign: Campaign) -> None:
+    """The mail sync of a new installation may well be quicker than the import of the sheet."""
+    _listed(mailbox, campaign, "zoe@creator.example")
+    sent = mailbox.deliver(1, sender=ADDRESS, to="ana@creator.example", labels=("SENT",))
+    ours = mailbox.deliver(2, raw=REPORT % b"ana@creator.example")
+    private = mailbox.deliver(3, raw=(REPORT % b"friend@home.example").replace(b"dsn@", b"dsn3@"))
+    mailbox.sync()
+    before = mailbox.passed_over()
+    _listed(mailbox, campaign, "ana@creator.example")
+
+    report = mailbox.sync()
+
+    assert before == {sent, ours, private}
+    assert set(mailbox.stored()) == {sent, ours}
+    assert mailbox.passed_over() == {private}
+    assert report.pulled_in == 2
+
+
 def test_private_mail_that_is_deleted_is_forgotten(mailbox: Mailbox, campaign: Campaign) -> None:
     _listed(mailbox, campaign, "ana@creator.example")
     mailbox.sync()
