@@ -109,6 +109,8 @@ class GmailClient:
         self._requests_at_once = requests_at_once
         self._tries = tries
         self._local = threading.local()  # httplib2 is not thread-safe: one connection a thread
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
 
     @property
     def units_spent(self) -> int:
@@ -180,18 +182,20 @@ class GmailClient:
         What has come is given out before an error is raised: it need not be fetched again.
         """
         price, rest = self._prices["messages.get"], list(gmail_message_ids)
-        with ThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail") as pool:
-            while rest:
-                # One entry in the ledger for several batches: it costs more than the batch's own work.
-                taken = self._allowance.take(price * min(len(rest), MESSAGES_A_GRANT), at_least=price)
-                now, rest = rest[: taken.units // price], rest[taken.units // price :]
-                try:
-                    yield from self._fetch_granted(pool, now)
-                finally:
-                    self._allowance.over(taken)
+        while rest:
+            # One entry in the ledger for several batches: it costs more than the batch's own work.
+            taken = self._allowance.take(price * min(len(rest), MESSAGES_A_GRANT), at_least=price)
+            now, rest = rest[: taken.units // price], rest[taken.units // price :]
+            try:
+                yield from self._fetch_granted(now)
+            finally:
+                self._allowance.over(taken)
 
-    def _fetch_granted(self, pool: ThreadPoolExecutor, ids: Sequence[str]) -> Iterator[FetchedMessage | FetchFailure]:
-        under_way = [pool.submit(self._fetch_batch, batch) for batch in in_batches(ids, self._batch_size)]
+    def _fetch_granted(self, ids: Sequence[str]) -> Iterator[FetchedMessage | FetchFailure]:
+        with self._lock:
+            if self._pool is None:  # kept: each new thread would sign in anew
+                self._pool = ThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail")
+        under_way = [self._pool.submit(self._fetch_batch, batch) for batch in in_batches(ids, self._batch_size)]
         error: CheerfulError | None = None
         for future in under_way:
             if error is not None and future.cancel():

@@ -5,6 +5,7 @@ A folder by default, any S3-compatible bucket by URL (through obstore). Nothing 
 
 import contextlib
 import hashlib
+import threading
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
@@ -13,7 +14,7 @@ import obstore
 import zstandard
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.errors import NotFoundError, PermanentError
 
 _COMPRESSION_LEVEL = 3  # measured: level 9 saves 2 % more bytes for five times the CPU
 
@@ -28,7 +29,7 @@ class BlobStore:
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
+        self._of_thread = threading.local()
 
     @classmethod
     def from_url(cls, url: str) -> "BlobStore":
@@ -46,11 +47,18 @@ class BlobStore:
         """Store and return the SHA-256. An existing blob is left alone."""
         key = sha256_hex(content)
         with contextlib.suppress(obstore.exceptions.AlreadyExistsError):
-            obstore.put(self._store, self._path(key), self._compressor.compress(content), mode="create")
+            obstore.put(self._store, self._path(key), self._compressed(content), mode="create")
         return key
 
+    def _compressed(self, content: bytes) -> bytes:
+        """One compressor a thread: two threads in one compressor write each other's bytes."""
+        if not hasattr(self._of_thread, "compressor"):
+            self._of_thread.compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
+        compressed: bytes = self._of_thread.compressor.compress(content)
+        return compressed
+
     def get(self, key: str) -> bytes:
-        """The exact bytes. Raises NotFoundError."""
+        """The exact bytes, checked against their hash. Raises NotFoundError, and PermanentError for a damaged blob."""
         try:
             compressed = bytes(obstore.get(self._store, self._path(key)).bytes())
         except (FileNotFoundError, obstore.exceptions.NotFoundError):
@@ -58,7 +66,17 @@ class BlobStore:
                 f"Raw mail {key} is not in the blob store.",
                 what_to_do="Check CHEERFUL_BLOB_URL; rematerialize gmail_archive for the month to fetch it again.",
             ) from None
-        return zstandard.ZstdDecompressor().decompress(compressed)
+        try:
+            content = zstandard.ZstdDecompressor().decompress(compressed)
+        except zstandard.ZstdError:
+            content = b""
+        if sha256_hex(content) != key:
+            raise PermanentError(
+                f"Raw mail {key} is damaged in the blob store.",
+                what_to_do=f"Restore {self._path(key)} from a backup, or delete it and the message's row, and "
+                "rematerialize gmail_archive for the month to fetch it again.",
+            )
+        return content
 
     @staticmethod
     def _path(key: str) -> str:

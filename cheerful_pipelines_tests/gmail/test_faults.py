@@ -200,6 +200,7 @@ def test_a_first_sync_that_runs_out_of_time_goes_on_where_it_was_and_fetches_not
     assert (first.inserted + second.inserted, second.is_partial) == (350, False)
     assert third.relabelled == 1, "what changed during the listing is told by history"
     assert counters["messages_got_again"] == 0
+    assert counters["calls"]["oauth2.token"] <= 1 + mailbox.settings.gmail_requests_at_once, "one login a connection"
     assert mailbox.stored() == mailbox.on_server()
 
 

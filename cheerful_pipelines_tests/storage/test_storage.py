@@ -1,6 +1,9 @@
 """Tables, migrations, blobs and sealed credentials on a real Postgres."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from cheerful_pipelines.errors import ConfigurationError, NotFoundError, TransientError
+from cheerful_pipelines.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.blobs import BlobStore
@@ -115,6 +118,29 @@ def test_a_blob_comes_back_byte_for_byte_and_twice_is_once(content: bytes) -> No
     key = store.put(content)
     assert store.put(content) == key
     assert store.get(key) == content
+
+
+def test_many_threads_put_at_once_and_every_blob_comes_back() -> None:
+    """Mailboxes of one run are synced side by side; a shared compressor mixed up their bytes."""
+    store = BlobStore.from_url("memory:///")
+    contents = [os.urandom(200) * (50 + number % 300) for number in range(400)]
+
+    with ThreadPoolExecutor(8) as pool:
+        keys = list(pool.map(store.put, contents))
+
+    assert [store.get(key) for key in keys] == contents
+
+
+def test_a_damaged_blob_is_never_given_out(tmp_path: Path) -> None:
+    store = BlobStore.from_url(tmp_path.as_uri())
+    one, other = store.put(b"one mail"), store.put(b"another mail")
+    files = {path.stem: path for path in tmp_path.rglob("*.zst")}
+    files[one].write_bytes(files[other].read_bytes())
+    files[other].write_bytes(b"no zstd")
+
+    for key in (one, other):
+        with pytest.raises(PermanentError, match="damaged"):
+            store.get(key)
 
 
 def test_a_missing_blob_says_what_to_do() -> None:
