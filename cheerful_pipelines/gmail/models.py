@@ -107,11 +107,20 @@ class StoreReport(BaseModel):
 
 
 class LabelChange(BaseModel):
-    """The labels of one message after a history record."""
+    """The labels of one message after a history record, or as listings show them."""
 
     model_config = ConfigDict(frozen=True)
     gmail_message_id: str
     label_ids: tuple[str, ...]
+    if_seq: int | None = None
+    """Only if the copy's newest event is still this one: a listing may be older than what history told meanwhile."""
+
+
+class StoredLabels(NamedTuple):
+    """Labels of a stored copy, and the number of its newest event."""
+
+    label_ids: tuple[str, ...]
+    ingest_seq: int
 
 
 class SyncTarget(BaseModel):

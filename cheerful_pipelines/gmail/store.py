@@ -22,6 +22,7 @@ from cheerful_pipelines.gmail.models import (
     MessageRef,
     ParsedMail,
     ParsedMessage,
+    StoredLabels,
     StoreReport,
     SyncTarget,
 )
@@ -82,7 +83,9 @@ class MailStore:
             _take_ingest_lock(connection)
             counts = _store_copies(connection, account, prepared, run_id)
             relabelled = sum(
-                _relabel(connection, account.id, change.gmail_message_id, change.label_ids, run_id)
+                _relabel(
+                    connection, account.id, change.gmail_message_id, change.label_ids, run_id, if_seq=change.if_seq
+                )
                 for change in label_changes
             )
             gone = sum(_tombstone(connection, account.id, one, run_id) for one in deleted)
@@ -160,16 +163,17 @@ class MailStore:
             )
         )
 
-    def labels_between(self, account_id: UUID, start: datetime, end: datetime) -> dict[str, tuple[str, ...]]:
+    def labels_between(self, account_id: UUID, start: datetime, end: datetime) -> dict[str, StoredLabels]:
         """Labels by id of the stored copies that are alive, with an internal date in [start, end)."""
-        statement = sa.select(gmail_message.c.gmail_message_id, gmail_message.c.label_ids).where(
+        columns = gmail_message.c
+        statement = sa.select(columns.gmail_message_id, columns.label_ids, columns.ingest_seq).where(
             gmail_message.c.gmail_account_id == account_id,
             gmail_message.c.internal_date >= start,
             gmail_message.c.internal_date < end,
             gmail_message.c.deleted_at.is_(None),
         )
         with self._database.transaction() as connection:
-            return {one: tuple(labels) for one, labels in connection.execute(statement)}
+            return {one: StoredLabels(tuple(labels), seq) for one, labels, seq in connection.execute(statement)}
 
     def _strings(self, statement: sa.Select[Any]) -> set[str]:
         with self._database.transaction() as connection:
@@ -444,6 +448,7 @@ def _relabel(
     run_id: str,
     *,
     revive: bool = False,
+    if_seq: int | None = None,
 ) -> int:
     labels = _labels(label_ids)
     changes = sa.or_(
@@ -455,6 +460,7 @@ def _relabel(
             gmail_message.c.gmail_account_id == account_id,
             gmail_message.c.gmail_message_id == gmail_message_id,
             changes,
+            *((gmail_message.c.ingest_seq == if_seq,) if if_seq is not None else ()),
         )
     ).one_or_none()
     if row is None:

@@ -26,6 +26,7 @@ STORE_PAGE = 100  # messages a transaction: bounds memory, and what a crash has 
 WITHOUT_CAMPAIGN = timedelta(days=30)
 BEFORE_CAMPAIGN = timedelta(days=7)
 DEATHS_UNTIL_SET_ASIDE = 3
+LISTINGS_OF_A_CHANGING_MAILBOX = 3
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -193,7 +194,7 @@ class MailboxSync:
         else:
             history_id, start = int(mark.listing_history_id), mark.listing_from
         people = self._scope.new_recipients(self._account.id) if self._is_narrow else []
-        listed = self._listed(after=start)
+        listed, _ = self._listed_for_sure(after=start)
         wanted, whole, passed = self._sort_out(self._unknown(listed, after=start), after=start)
         report = _add(self._fetch_all(wanted, whole=whole), SyncReport(passed_over=passed))
         self._store.end_listing(self._account.id, history_id=history_id, start=start)
@@ -253,39 +254,45 @@ class MailboxSync:
 
         Labels are read by listing each label, 5 units for 500 messages, instead of 20 units for each message.
         """
-        listed = self._listed(after=start, before=end)
         stored = self._store.labels_between(self._account.id, start, end or FOR_EVER)
-        relabelled = self._other_labels(stored, listed, after=start, before=end) if stored else []
+        listed, labels = self._listed_for_sure(after=start, before=end, of=stored.keys())
         unknown = self._unknown(listed, after=start, before=end)
         wanted, whole, passed = self._sort_out(unknown, after=start, before=end)
         counts = _add(self._fetch_all(wanted, whole=whole), SyncReport(passed_over=passed))
         written = self._store.apply(
             self._account,
-            label_changes=relabelled,
+            label_changes=[
+                LabelChange(gmail_message_id=one, label_ids=tuple(sorted(found)), if_seq=stored[one].ingest_seq)
+                for one, found in labels.items()
+                if one in listed and found != set(stored[one].label_ids)
+            ],
             deleted=sorted(stored.keys() - listed.keys()),
             run_id=self._run_id,
         )
         return listed, _add(counts, SyncReport(relabelled=written.relabelled, deleted=written.deleted))
 
-    def _other_labels(
-        self,
-        stored: Mapping[str, Sequence[str]],
-        listed: Mapping[str, str],
-        *,
-        after: datetime,
-        before: datetime | None,
-    ) -> list[LabelChange]:
-        labels: dict[str, set[str]] = {one: set() for one in stored if one in listed}
-        for label in self._client.label_ids():
-            for page in self._client.list_messages(after=after, before=before, label_id=label):
-                for ref in page:
-                    if ref.gmail_message_id in labels:
-                        labels[ref.gmail_message_id].add(label)
-        return [
-            LabelChange(gmail_message_id=one, label_ids=tuple(sorted(found)))
-            for one, found in labels.items()
-            if found != set(stored[one])
-        ]
+    def _listed_for_sure(
+        self, *, after: datetime, before: datetime | None = None, of: Iterable[str] = ()
+    ) -> tuple[dict[str, str], dict[str, set[str]]]:
+        """(id to thread id, labels of the messages `of`) of a window in which nothing was overlooked.
+
+        Pages are no snapshot: what goes while we page moves the rest up, and a message can slip through between two
+        pages. So a mailbox that changed meanwhile is listed again, and everything counts that was seen once. What is
+        seen and gone by then, history tells: its id was taken before.
+        """
+        listed: dict[str, str] = {}
+        labels: dict[str, set[str]] = {one: set() for one in of}
+        for _ in range(LISTINGS_OF_A_CHANGING_MAILBOX):
+            newest = self._client.profile().history_id
+            listed |= self._listed(after=after, before=before)
+            for label in self._client.label_ids() if labels else ():
+                for page in self._client.list_messages(after=after, before=before, label_id=label):
+                    for ref in page:
+                        if ref.gmail_message_id in labels:
+                            labels[ref.gmail_message_id].add(label)
+            if self._client.profile().history_id == newest:
+                break
+        return listed, labels
 
     def _listed(self, *, after: datetime, before: datetime | None = None, query: str = "") -> dict[str, str]:
         """Id to thread id. Ids only: 500 cost one call, and a hundred thousand fit into memory."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 from cheerful_pipelines.errors import CheerfulError, ThrottledError, TransientError
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail.gmail_client import GmailClients
+from cheerful_pipelines.gmail.models import LabelChange
 from cheerful_pipelines.gmail.sync import DEATHS_UNTIL_SET_ASIDE
 from cheerful_pipelines.local_google.admin import Delivery, LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
@@ -157,6 +159,53 @@ def test_a_gap_is_certified_with_what_was_late_what_had_gone_and_what_had_other_
     assert set(mailbox.stored()) == {kept, starred, late}
     assert "STARRED" in mailbox.stored()[starred]
     assert mailbox.sync().gap is None
+
+
+def test_a_mailbox_that_changes_while_it_is_listed_loses_no_message_and_no_label(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is binned moves the rest up by one, and the first message of the next page slips through."""
+    _fill(mailbox, 30)
+    mailbox.sync()
+    monkeypatch.setattr(gmail_client_module, "PAGE_SIZE", 10)
+    mailbox.google.expire_history(ADDRESS)
+    original, seen = mailbox.client.list_messages, list[str]()
+
+    def list_and_change(**options: Any) -> Iterator[list[Any]]:
+        for number, page in enumerate(original(**options)):
+            yield page
+            if number == 0 and len(seen) < 2 and options.get("label_id") in (None, "INBOX"):
+                seen.append(page[0].gmail_message_id)
+                if options.get("label_id"):
+                    mailbox.google.trash(ADDRESS, page[0].gmail_message_id)
+                else:
+                    mailbox.google.delete(ADDRESS, page[0].gmail_message_id)
+
+    monkeypatch.setattr(mailbox.client, "list_messages", list_and_change)
+
+    first, second = mailbox.sync(), mailbox.sync()
+    monkeypatch.undo()
+
+    assert len(seen) == 2
+    assert first.gap is not None
+    assert first.gap.vanished == 0, "what went during the listing is history's to tell"
+    assert first.gap.relabelled <= 2, "at most the one that was binned and the one that went"
+    assert second.deleted == 1
+    assert mailbox.stored() == mailbox.on_server()
+
+
+def test_a_label_that_history_brought_meanwhile_outranks_a_listing(mailbox: Mailbox) -> None:
+    one = mailbox.deliver(1)
+    mailbox.sync()
+    before = mailbox.store.labels_between(mailbox.account.id, START - timedelta(days=1), START + timedelta(days=1))
+    mailbox.google.modify_labels(ADDRESS, one, add=("STARRED",))
+    mailbox.sync()
+
+    stale = LabelChange(gmail_message_id=one, label_ids=("INBOX",), if_seq=before[one].ingest_seq)
+    changed = mailbox.store.apply_label_changes(mailbox.account, [stale], run_id="slow archive")
+
+    assert changed == 0
+    assert mailbox.stored() == mailbox.on_server()
 
 
 def test_a_history_id_millions_behind_drops_nothing(mailbox: Mailbox) -> None:
