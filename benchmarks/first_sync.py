@@ -12,14 +12,12 @@ all its processes.
 import argparse
 import base64
 import json
-import multiprocessing
 import os
 import random
 import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -32,6 +30,7 @@ from typing import Any
 
 import psutil
 import sqlalchemy as sa
+from servers import servers
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
@@ -62,32 +61,11 @@ def main() -> None:
         kind, *arguments = options.worker
         {"ours": ours, "plain": plain}[kind](*arguments)
         return
-    with tempfile.TemporaryDirectory(prefix="cheerful-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        postgres = EmbeddedPostgres(folder / "pg")
-        is_up = multiprocessing.Queue()
-        server = multiprocessing.Process(target=serve, args=(folder / "google.sqlite", is_up), daemon=True)
-        server.start()
-        try:
-            url = is_up.get(timeout=30)
-            if options.memory:
-                measure_memory(postgres, url, folder, options.memory)
-            else:
-                compare(postgres, url, folder, options.messages, options.rounds)
-        finally:
-            server.terminate()
-            postgres.stop()
-
-
-def serve(state: Path, is_up: Any) -> None:
-    """The local Google server in its own process."""
-    from cheerful_pipelines.local_google.server import ServerThread
-
-    with ServerThread(state) as running:
-        is_up.put(running.url)
-        while True:
-            time.sleep(1)
+    with servers() as (postgres, url, folder):
+        if options.memory:
+            measure_memory(postgres, url, folder, options.memory)
+        else:
+            compare(postgres, url, folder, options.messages, options.rounds)
 
 
 def compare(postgres: EmbeddedPostgres, url: str, folder: Path, messages: int, rounds: int) -> None:

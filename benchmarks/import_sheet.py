@@ -9,23 +9,21 @@ HTTP to a local Google server in a third process. The time includes Python's and
 
 import argparse
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from servers import servers
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import migrate
 
@@ -41,27 +39,8 @@ def main() -> None:
     if options.worker:
         work(*options.worker)
         return
-    with tempfile.TemporaryDirectory(prefix="cheerful-bench-") as folder:
-        Path(folder).chmod(0o755)
-        postgres = EmbeddedPostgres(Path(folder) / "pg")
-        google_is_up = multiprocessing.Queue()
-        server = multiprocessing.Process(target=serve, args=(Path(folder) / "google.sqlite", google_is_up), daemon=True)
-        server.start()
-        try:
-            compare(options.rows, postgres.url("cheerful"), google_is_up.get(timeout=30))
-        finally:
-            server.terminate()
-            postgres.stop()
-
-
-def serve(state: Path, is_up: Any) -> None:
-    """The local Google server, in its own process: its CPU and memory are not the run's."""
-    from cheerful_pipelines.local_google.server import ServerThread
-
-    with ServerThread(state) as running:
-        is_up.put(running.url)
-        while True:
-            time.sleep(1)
+    with servers() as (postgres, url, _folder):
+        compare(options.rows, postgres.url("cheerful"), url)
 
 
 def compare(rows: int, database_url: str, google_url: str) -> None:

@@ -11,15 +11,14 @@ quiet       an account without news in a warm process: calls, CPU, units
 """
 
 import argparse
-import multiprocessing
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Any
+
+from servers import servers
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
@@ -86,21 +85,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=sorted(scenarios))
     only = parser.parse_args().only
-    with tempfile.TemporaryDirectory(prefix="cheerful-bench-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        postgres = EmbeddedPostgres(folder / "pg")
-        is_up = multiprocessing.Queue()
-        server = multiprocessing.Process(target=serve, args=(folder / "google.sqlite", is_up), daemon=True)
-        server.start()
-        try:
-            bench = Bench(postgres, is_up.get(timeout=30))
-            for key, scenario in scenarios.items():
-                if only in (None, key):
-                    scenario(bench)
-        finally:
-            server.terminate()
-            postgres.stop()
+    with servers() as (postgres, url, _folder):
+        bench = Bench(postgres, url)
+        for key, scenario in scenarios.items():
+            if only in (None, key):
+                scenario(bench)
 
 
 def steady(bench: Bench) -> None:
@@ -213,16 +202,6 @@ def quiet(bench: Bench) -> None:
         f"{1000 * cpu:.2f} ms CPU an account; news: {'yes' if newest > int(mark or 0) else 'no'}",
         flush=True,
     )
-
-
-def serve(state: Path, is_up: Any) -> None:
-    """The local Google server in its own process."""
-    from cheerful_pipelines.local_google.server import ServerThread
-
-    with ServerThread(state) as running:
-        is_up.put(running.url)
-        while True:
-            time.sleep(1)
 
 
 def mail(number: int) -> bytes:

@@ -1,12 +1,14 @@
 """Our errors become Dagster's failures here, and nowhere else; the retry policies stand beside them.
 
-| class     | error                              | op RetryPolicy       | what the sensors do        |
-|-----------|------------------------------------|----------------------|----------------------------|
-| transient | TransientError                     | up to 3, with jitter | the next change asks again |
-| throttled | ThrottledError                     | after Retry-After    | wait for `not_before`      |
-| auth      | AuthError                          | never                | skip until reconnected     |
-| permanent | PermanentError, ConfigurationError | never                | ask once a watermark       |
-| poison    | PoisonError                        | (a dead letter)      | the dead-letter sensor     |
+| class     | error                  | op RetryPolicy       | what the sensors do                            |
+|-----------|------------------------|----------------------|------------------------------------------------|
+| transient | TransientError         | up to 3, with jitter | mail: again in ten minutes; a sheet: next day; |
+|           |                        |                      | a campaign's refresh: at the next change       |
+| throttled | ThrottledError         | after Retry-After    | wait for `not_before`                          |
+| auth      | AuthError              | never                | skip until reconnected                         |
+| permanent | PermanentError,        | never                | a mailbox: skip until reconnected; a sheet:    |
+|           | ConfigurationError     |                      | once a day; else once a watermark              |
+| poison    | PoisonError            | (a dead letter)      | the dead-letter sensor                         |
 
 Dagster's run retries (dagster.yaml) repeat crashed workers only, whatever the class.
 """

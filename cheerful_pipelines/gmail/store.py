@@ -91,12 +91,10 @@ class MailStore:
             gone = sum(_tombstone(connection, account.id, one, run_id) for one in deleted)
             forget_passed_over(connection, account.id, [*kept, *deleted])
             note_passed_over(connection, account.id, passed_over)
+            outside = [*(mail.fetched.gmail_message_id for mail in drafts), *(ref[0] for ref in passed_over)]
             resolve(connection, account.id, list(kept))
-            clear_suspicion(
-                connection,
-                account.id,
-                [*kept, *(mail.fetched.gmail_message_id for mail in drafts), *(ref[0] for ref in passed_over)],
-            )
+            resolve(connection, account.id, outside, stored_only=False)  # looked at, and not for us: not dead either
+            clear_suspicion(connection, account.id, [*kept, *outside])
             if live_mark is not None:
                 _advance(connection, account.id, live_mark)
         counts["relabelled"] += relabelled

@@ -91,10 +91,6 @@ class ArchiveReport(BaseModel):
     units_spent: int
 
 
-class OutOfTime(Exception):
-    """The run's time for this mailbox is over; what is stored stays stored."""
-
-
 class MailboxSync:
     """One mailbox, one run. Safe to repeat at any point, and beside another run over the same mailbox.
 
@@ -176,7 +172,7 @@ class MailboxSync:
     def dead_letters(self, letters: Sequence[DeadLetter]) -> SyncReport:
         """Try these messages once more; what still fails waits longer, what is gone from Gmail is settled."""
         refs = {letter.gmail_message_id: "" for letter in letters}
-        return self._told(self._fetch_all(refs, whole=refs, even_killers=True))
+        return self._told(self._fetch_all(refs, even_killers=True))
 
     # --- ways to know what is there ---
 
@@ -220,8 +216,7 @@ class MailboxSync:
         passed = {ref.gmail_message_id for ref in self._scope.passed_over(self._account.id, ids=named)}
         changes = fold_history(page.records, known | passed)
         to_fetch = {one: threads[one] for one in changes.to_fetch}
-        whole = self._stored_threads(to_fetch)
-        fetched = self._fetch_all(to_fetch, whole=whole)
+        fetched = self._fetch_all(to_fetch)
         stored = self._store.apply(
             self._account,
             label_changes=[change for change in changes.label_changes if change.gmail_message_id in known],
@@ -371,36 +366,41 @@ class MailboxSync:
         """No search finds a delivery report by the recipient that it is about: those passed over are read once more."""
         reports = self._listed(after=start, query=relevance.REPORTS_QUERY)
         passed = self._scope.passed_over(self._account.id, ids=list(reports))
-        report = self._fetch_all({ref.gmail_message_id: ref.gmail_thread_id for ref in passed}, whole=())
+        report = self._fetch_all({ref.gmail_message_id: ref.gmail_thread_id for ref in passed})
         return report.model_copy(update={"pulled_in": report.inserted, "passed_over": 0})
 
     def _in_scope(self, mails: Sequence[ParsedMail], whole: Iterable[str]) -> tuple[list[ParsedMail], list[MessageRef]]:
-        """(to store whole, to pass over). `whole`: threads of which everything is stored."""
+        """(to store whole, to pass over). `whole`: threads in scope beside those of which something is stored."""
         if not self._is_narrow:
             return list(mails), []
         if self._recipients is None:
             # Our own address in a sheet, put there to try things out, must not bring in the whole mailbox.
             self._recipients = self._scope.recipient_keys(self._account.id) - self._account.identity_keys
-        threads = set(whole)
+        threads = set(whole) | self._store.stored_threads(
+            self._account.id, {mail.fetched.gmail_thread_id for mail in mails}
+        )
         named = {one for mail in mails for one in relevance.mails_named_in(mail)}
         stored_ids = self._store.stored_rfc822_ids(self._account.user_id, named) if named else set()
-        kept: list[ParsedMail] = []
-        passed: list[MessageRef] = []
-        for mail in mails:
-            fetched = mail.fetched
-            if fetched.gmail_thread_id in threads or relevance.concerns(
-                mail, recipients=self._recipients, stored_ids=stored_ids
-            ):
-                kept.append(mail)
-                threads.add(fetched.gmail_thread_id)
-            elif "DRAFT" not in fetched.label_ids:
-                passed.append(MessageRef(fetched.gmail_message_id, fetched.gmail_thread_id))
+        # Threads first: a mail may stand before the one that brings its thread into scope.
+        threads |= {
+            mail.fetched.gmail_thread_id
+            for mail in mails
+            if relevance.concerns(mail, recipients=self._recipients, stored_ids=stored_ids)
+        }
+        kept = [mail for mail in mails if mail.fetched.gmail_thread_id in threads]
+        passed = [
+            MessageRef(mail.fetched.gmail_message_id, mail.fetched.gmail_thread_id)
+            for mail in mails
+            if mail.fetched.gmail_thread_id not in threads and "DRAFT" not in mail.fetched.label_ids
+        ]
         return kept, passed
 
     # --- fetching and storing ---
 
-    def _fetch_all(self, refs: Mapping[str, str], *, whole: Iterable[str], even_killers: bool = False) -> SyncReport:
-        """Fetch and store page by page. `refs`: id to thread id; `whole`: threads that are in scope as they are."""
+    def _fetch_all(
+        self, refs: Mapping[str, str], *, whole: Iterable[str] = (), even_killers: bool = False
+    ) -> SyncReport:
+        """Fetch and store page by page. `refs`: id to thread id; `whole`: threads known to be in scope."""
         total, in_scope = SyncReport(), set(whole)
         for page in self._pages(refs, even_killers=even_killers):
             if self._ends_at is not None and self._clock() > self._ends_at:
@@ -494,8 +494,8 @@ class MailboxSync:
         )
 
 
-class _Partial(OutOfTime):
-    """What was done until the time was over."""
+class _Partial(Exception):
+    """The run's time for this mailbox is over: what was done until then stays done."""
 
     def __init__(self, report: SyncReport) -> None:
         super().__init__("out of time")

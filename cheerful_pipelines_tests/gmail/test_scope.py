@@ -1,5 +1,7 @@
 """Least data: a sender's private mail is known by its id and by nothing else, until a recipient makes it ours."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 import sqlalchemy as sa
 
@@ -166,6 +168,39 @@ def test_a_delivery_report_is_ours_if_it_is_about_a_recipient(
 
     assert (set(mailbox.stored()) == {listed, arriving}) is is_ours
     assert (mailbox.passed_over() == private | {listed, arriving}) is not is_ours
+
+
+def test_a_dead_letter_keeps_to_the_scope_and_is_settled_either_way(mailbox: Mailbox, campaign: Campaign) -> None:
+    """An answer from another address belongs to its stored thread; a private mail is passed over, and not dead."""
+    _listed(mailbox, campaign, "ana@creator.example")
+    first = mailbox.deliver(1)
+    mailbox.sync()
+    answer = mailbox.deliver(2, sender="manager@agency.example", thread=first)
+    private = mailbox.deliver(3, sender="friend@home.example")
+    draft = mailbox.deliver(4, labels=("DRAFT",))
+    for one in (answer, private, draft):
+        mailbox.letters.bury(mailbox.account, one, stage="fetch", reason_code="transient", run_id="run")
+
+    mailbox.run().dead_letters(mailbox.letters.due(now=datetime.now(UTC) + timedelta(days=1)))
+
+    assert set(mailbox.stored()) == {first, answer}
+    assert mailbox.passed_over() == {private}
+    assert mailbox.letters.backlog(mailbox.account.id) == {}
+
+
+def test_a_mail_that_stands_before_the_one_that_brings_its_thread_in_is_fetched_once(
+    mailbox: Mailbox, campaign: Campaign
+) -> None:
+    _listed(mailbox, campaign, "ana@creator.example")
+    mailbox.sync()
+    agency = mailbox.deliver(1, sender="agency@home.example")
+    answer = mailbox.deliver(2, thread=agency)
+    mailbox.google.reset_counters()
+
+    mailbox.sync()
+
+    assert set(mailbox.stored()) == {agency, answer}
+    assert mailbox.gets() == 2
 
 
 def test_our_own_address_in_a_sheet_brings_in_nothing(mailbox: Mailbox, campaign: Campaign) -> None:
