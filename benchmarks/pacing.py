@@ -23,7 +23,8 @@ from servers import servers
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import MailboxSync, SyncReport
+from cheerful_pipelines.gmail.sync import MailboxSync
+from cheerful_pipelines.gmail.sync_reports import SyncReport
 from cheerful_pipelines.local_google.admin import Delivery, LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore

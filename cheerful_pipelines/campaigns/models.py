@@ -81,6 +81,8 @@ class AccountMark(BaseModel):
     listing_history_id: Decimal | None = None
     """Of a first listing under way: Gmail's history id before it began."""
     listing_from: datetime | None = None
+    listing_before: datetime | None = None
+    """Newer than that, the first listing is done."""
     stored_from: datetime | None = None
     """Everything in the account's scope since then is stored."""
     archive_complete_from: date | None

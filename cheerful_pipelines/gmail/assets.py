@@ -3,7 +3,7 @@
 What is asked of Gmail stands in sync.py; this file decides whose turn it is and what one mailbox's trouble means.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from queue import SimpleQueue
@@ -16,11 +16,12 @@ from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, ThrottledError
 from cheerful_pipelines.failures import API_RETRY, dagster_failures
+from cheerful_pipelines.gmail.checks import mailbox_evaluations, month_evaluation
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.logs import get_logger
-from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS
+from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -85,7 +86,13 @@ def gmail_messages(
         gap = {"gap_certificate": dg.MetadataValue.md(report.gap.statement)} if report.gap else {}
         return {**report.model_dump(exclude={"gap"}), **marks, **gap, "scope": account.scope, "mode": settings.mode}
 
-    yield from _each(context, campaigns, {key: (key, sync) for key in asked}, quiet=bool(config.accounts))
+    yield from _each(
+        context,
+        campaigns,
+        {key: (key, sync) for key in asked},
+        evaluations=lambda alias: mailbox_evaluations(database, alias),
+        quiet=bool(config.accounts),
+    )
 
 
 @dg.asset(
@@ -112,8 +119,7 @@ def gmail_archive(
     campaigns, store = CampaignStore(database), MailStore(database, blobs)
     months: dict[str, tuple[str, date]] = {}
     for key in context.partition_keys:
-        by_dimension = dg.MultiPartitionKey(_dimensions(key)).keys_by_dimension
-        months[str(key)] = (by_dimension["gmail_account"], date.fromisoformat(by_dimension["month"]))
+        months[str(key)] = account_and_month(key)
 
     def sync(key: str) -> dict[str, Any]:
         alias, month = months[key]
@@ -132,15 +138,13 @@ def gmail_archive(
         return {**report.model_dump(), "month": month.isoformat(), "mode": settings.mode}
 
     newest_first = sorted(months, key=lambda key: (months[key][0], -months[key][1].toordinal()))
-    yield from _each(context, campaigns, {key: (months[key][0], sync) for key in newest_first}, quiet=False)
-
-
-def _dimensions(key: str) -> dict[str, str]:
-    """Dagster joins dimensions with "|" in the order of their names: gmail_account, then month."""
-    if isinstance(key, dg.MultiPartitionKey):
-        return dict(key.keys_by_dimension)
-    alias, _, month = key.rpartition("|")
-    return {"gmail_account": alias, "month": month}
+    yield from _each(
+        context,
+        campaigns,
+        {key: (months[key][0], sync) for key in newest_first},
+        evaluations=lambda key: [month_evaluation(database, blobs, gmail_clients, key)],
+        quiet=False,
+    )
 
 
 class _NotDone(Exception):
@@ -157,12 +161,13 @@ def _each(
     campaigns: CampaignStore,
     work: Mapping[str, tuple[str, Callable[[str], dict[str, Any]]]],
     *,
+    evaluations: Callable[[str], Iterable[dg.AssetCheckEvaluation]],
     quiet: bool,
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Run the work of each partition, mailboxes side by side, and report it; raise at the end what deserves a red run.
 
     An account that must be reconnected is no red run when a sensor asked (`quiet`): it is marked, said once, skipped
-    from then on. Asked for by a person, it fails in words.
+    from then on. Asked for by a person, it fails in words. A partition's checks are evaluated either way.
     """
     errors: list[CheerfulError] = []
     for key, alias, outcome in _outcomes(work):
@@ -172,9 +177,14 @@ def _each(
             context.log.warning(f"{key}: {outcome}")
         elif isinstance(outcome, _NotDone):
             context.log.info(f"{key}: {outcome}")
+            continue
         elif isinstance(outcome, BaseException):
             raise outcome
-        elif len(context.partition_keys) == 1:
+        for evaluation in evaluations(key):
+            context.log_event(evaluation)
+        if not isinstance(outcome, dict):
+            continue
+        if len(context.partition_keys) == 1:
             yield dg.MaterializeResult(metadata=outcome)
         else:
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=outcome))

@@ -4,9 +4,6 @@ Pure but for the exception classes of the libraries; see google-apis notes in `f
 """
 
 import json
-import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from cheerful_pipelines.errors import (
@@ -17,6 +14,7 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.retry_after import retry_after_seconds
 
 _THROTTLED_REASONS = frozenset(
     (
@@ -29,7 +27,6 @@ _THROTTLED_REASONS = frozenset(
 )
 _AUTH_REASONS = frozenset(("authError", "insufficientPermissions", "forbidden", "domainPolicy"))
 _RECONNECT = "Connect the account again: cheerful accounts add."
-_RETRY_AFTER_TEXT = re.compile(r"[Rr]etry after (\d{4}-\d{2}-\d{2}T[\d:.]+Z)")
 
 
 def error_from_answer(status: int, body: bytes | str, headers: dict[str, str], *, call: str) -> CheerfulError:
@@ -61,26 +58,6 @@ def error_from_refresh(retryable: bool, details: object) -> CheerfulError:
         "refused",
     )
     return AuthError(f"Google refuses the account's credentials ({code}).", what_to_do=_RECONNECT)
-
-
-def retry_after_seconds(headers: dict[str, str], message: str = "") -> float | None:
-    """Seconds to wait: the header as seconds or as a date, or the time that the message names."""
-    value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
-    if value is not None:
-        try:
-            return max(0.0, float(value))
-        except ValueError:
-            try:
-                return _seconds_until(parsedate_to_datetime(value))
-            except (TypeError, ValueError):
-                return None
-    match = _RETRY_AFTER_TEXT.search(message)
-    return _seconds_until(datetime.fromisoformat(match.group(1))) if match else None
-
-
-def _seconds_until(moment: datetime) -> float:
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def _details(body: bytes | str) -> tuple[str, set[str]]:

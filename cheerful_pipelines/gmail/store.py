@@ -6,6 +6,7 @@ their order: a reader that has seen number n has seen everything below it. Rows 
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -195,8 +196,47 @@ class MailStore:
             connection.execute(
                 sa.update(account_mark)
                 .where(account_mark.c.gmail_account_id == account_id)
-                .values(listing_history_id=None, listing_from=None, stored_from=start)
+                .values(listing_history_id=None, listing_from=None, listing_before=None, stored_from=start)
             )
+
+    def note_listed(self, account_id: UUID, gmail_message_ids: Sequence[str]) -> None:
+        """A part of a first listing is done: the next run begins at its oldest stored message."""
+        oldest = (
+            sa.select(sa.func.date_trunc("second", sa.func.min(gmail_message.c.internal_date)) + timedelta(seconds=1))
+            .where(
+                gmail_message.c.gmail_account_id == account_id,
+                gmail_message.c.gmail_message_id == sa.any_(sa.cast(list(gmail_message_ids), sa.ARRAY(sa.Text))),
+            )
+            .scalar_subquery()
+        )
+        self._mark(account_id, listing_before=sa.func.least(account_mark.c.listing_before, oldest))
+
+    def begin_gap(self, account_id: UUID) -> None:
+        """Gmail forgot our history id: what is stored from here on, until `end_gap`, is the repair's."""
+        newest = (
+            sa.select(sa.func.coalesce(sa.func.max(gmail_message_event.c.ingest_seq), 0))
+            .where(gmail_message_event.c.gmail_account_id == account_id)
+            .scalar_subquery()
+        )
+        self._mark(account_id, gap_from_seq=sa.func.coalesce(account_mark.c.gap_from_seq, newest))
+
+    def end_gap(self, account_id: UUID, *, history_id: int, start: datetime) -> Counter[str]:
+        """The live mark stands again; how many messages were "added", "deleted" and "labels" since `begin_gap`."""
+        columns = gmail_message_event.c
+        with self._database.transaction() as connection:
+            found = connection.execute(
+                sa.select(columns.kind, sa.func.count(columns.gmail_message_id.distinct()))
+                .join(account_mark, account_mark.c.gmail_account_id == columns.gmail_account_id)
+                .where(columns.gmail_account_id == account_id, columns.ingest_seq > account_mark.c.gap_from_seq)
+                .group_by(columns.kind)
+            ).all()
+            _advance(connection, account_id, history_id)
+            connection.execute(
+                sa.update(account_mark)
+                .where(account_mark.c.gmail_account_id == account_id)
+                .values(gap_from_seq=None, stored_from=start)
+            )
+        return Counter({kind: count for kind, count in found})
 
     def note_progress(self, account_id: UUID) -> None:
         """A sync that ended early left something stored: the sensor may ask for the rest."""
@@ -368,7 +408,7 @@ def _insert_copies(connection: sa.Connection, account: GmailAccount, new: Sequen
                 "internal_date": found.internal_date,
                 "raw_sha256": item.sha256,
                 "size_bytes": len(found.raw),
-                **_parsed_values(item.parsed),
+                **parsed_values(item.parsed),
             }
         )
     copy_rows(connection, gmail_message_event, events)
@@ -406,14 +446,14 @@ def _read_again(connection: sa.Connection, account_id: UUID, row: Any, parsed: P
     seq = _record(
         connection, account_id, row.gmail_message_id, stored.gmail_thread_id, "labels", stored.label_ids, run_id
     )
-    values = _parsed_values(parsed)
+    values = parsed_values(parsed)
     lists = {name: list(values[name]) for name in ("in_reply_to", "reference_ids", "to_keys", "headers")}
     connection.execute(
         sa.update(gmail_message).where(gmail_message.c.id == row.id).values(**{**values, **lists, "ingest_seq": seq})
     )
 
 
-def _parsed_values(parsed: ParsedMessage) -> dict[str, Any]:
+def parsed_values(parsed: ParsedMessage) -> dict[str, Any]:
     """Columns of gmail_message; named one by one, since model_dump() copies every header."""
     return {
         "parser_version": parsed.parser_version,

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from pydantic import BaseModel, ConfigDict
-
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import AccountMark, GmailAccount
@@ -17,78 +15,19 @@ from cheerful_pipelines.gmail import relevance
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import FetchFailure, GmailClient, HistoryPage, Profile
 from cheerful_pipelines.gmail.history import fold_history, thread_ids
-from cheerful_pipelines.gmail.models import DeadLetter, LabelChange, MessageRef, ParsedMail
+from cheerful_pipelines.gmail.least_data import LeastData
+from cheerful_pipelines.gmail.listing import LISTINGS_OF_A_CHANGING_MAILBOX, MailboxListing, slices
+from cheerful_pipelines.gmail.models import DeadLetter, LabelChange, ParsedMail
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.gmail.sync_reports import ArchiveReport, GapCertificate, SyncReport, added
 
 STORE_PAGE = 100  # messages a transaction: bounds memory, and what a crash has to fetch again
 WITHOUT_CAMPAIGN = timedelta(days=30)
 BEFORE_CAMPAIGN = timedelta(days=7)
 DEATHS_UNTIL_SET_ASIDE = 3
-LISTINGS_OF_A_CHANGING_MAILBOX = 3
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
-
-
-class GapCertificate(BaseModel):
-    """What was done after Gmail had forgotten our history id, and what that proves."""
-
-    model_config = ConfigDict(frozen=True)
-    reread_from: datetime
-    reread_until: datetime
-    listed: int
-    found_late: int
-    vanished: int
-    relabelled: int
-    history_id_lost: int
-    history_id_taken: int
-
-    @property
-    def statement(self) -> str:
-        """In words, for the materialization."""
-        since, until = f"{self.reread_from:%Y-%m-%d %H:%M}", f"{self.reread_until:%Y-%m-%d %H:%M}"
-        return (
-            f"Gmail no longer knew history id {self.history_id_lost}. Every message from {since} to {until} UTC was "
-            f"listed again ({self.listed}): {self.found_late} were missing and are stored, {self.vanished} had gone "
-            f"and are marked as deleted, {self.relabelled} had other labels. The window is complete; history is "
-            f"followed from id {self.history_id_taken}, which was taken before the listing."
-        )
-
-
-class SyncReport(BaseModel):
-    """What one sync of one mailbox did: counts for the materialization's metadata."""
-
-    model_config = ConfigDict(frozen=True)
-    inserted: int = 0
-    relabelled: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    drafts: int = 0
-    passed_over: int = 0  # outside the account's scope: known by id only
-    pulled_in: int = 0  # passed over once, and stored since a recipient came
-    gone: int = 0  # deleted between listing and fetching
-    dead: int = 0
-    fetched: int = 0
-    mark_before: int | None = None
-    mark_after: int | None = None
-    gap: GapCertificate | None = None
-    is_partial: bool = False  # out of time: the next run goes on
-    units_spent: int = 0
-    waited_for_quota_seconds: float = 0.0
-
-
-class ArchiveReport(BaseModel):
-    """What one mailbox month needed."""
-
-    model_config = ConfigDict(frozen=True)
-    listed: int
-    inserted: int
-    vanished: int
-    relabelled: int
-    passed_over: int
-    dead: int
-    is_complete: bool
-    units_spent: int
 
 
 class MailboxSync:
@@ -111,10 +50,11 @@ class MailboxSync:
         self._account, self._client, self._store = account, client, store
         self._scope = ScopeStore(store.database)
         self._letters = DeadLetterStore(store.database)
+        self._listing = MailboxListing(client)
+        self._least = LeastData(account, store, self._scope)
         self._run_id = run_id
         self._clock = clock
         self._ends_at = None if seconds is None else clock() + seconds
-        self._recipients: frozenset[str] | None = None
         self._suspects = self._who_killed(is_over)
         self._units_before, self._waited_before = client.units_spent, client.waited_seconds
 
@@ -132,10 +72,10 @@ class MailboxSync:
                     report = self._follow_history(int(mark.live_history_id))
                 except HistoryExpiredError:
                     report = self._repair_gap(start, lost=int(mark.live_history_id), now=now)
-            report = _add(report, self._pull_in_new_recipients(start))
+            report = added(report, self._pull_in_new_recipients(_looked_at_from(mark, start)))
         except _Partial as partial:
             self._store.note_progress(self._account.id)
-            report = _add(report, partial.report).model_copy(update={"is_partial": True})
+            report = added(report, partial.report).model_copy(update={"is_partial": True})
         before = None if mark.live_history_id is None else int(mark.live_history_id)
         return self._told(report).model_copy(update={"mark_before": before})
 
@@ -189,13 +129,42 @@ class MailboxSync:
             self._store.begin_listing(self._account.id, history_id=history_id, start=start)
         else:
             history_id, start = int(mark.listing_history_id), mark.listing_from
-        people = self._scope.new_recipients(self._account.id) if self._is_narrow else []
-        listed, _ = self._listed_for_sure(after=start)
-        wanted, whole, passed = self._sort_out(self._unknown(listed, after=start), after=start)
-        report = _add(self._fetch_all(wanted, whole=whole), SyncReport(passed_over=passed))
+        people = self._scope.new_recipients(self._account.id) if self._least.is_narrow else []
+        report = self._take_all(after=start, resume_before=mark.listing_before)
         self._store.end_listing(self._account.id, history_id=history_id, start=start)
         self._scope.note_searched(self._account.id, [person.email_key for person in people])
         return report.model_copy(update={"mark_after": history_id})
+
+    def _take_all(self, *, after: datetime, resume_before: datetime | None) -> SyncReport:
+        """Fetch what is missing since `after`, part by part. Where time runs out, the next run begins below what is
+        done, so that a large mailbox is not listed anew by each run; the last pass is over all of it, and quiet."""
+        total = SyncReport()
+        for _ in range(LISTINGS_OF_A_CHANGING_MAILBOX):
+            newest = self._listing.newest_history_id()
+            for listed in self._listing.ids_in_parts(after=after, before=resume_before):
+                try:
+                    total = added(total, self._fetch_missing(listed, after=after))
+                except _Partial as partial:
+                    raise _Partial(added(total, partial.report)) from None
+                self._store.note_listed(self._account.id, list(listed))
+            is_whole, resume_before = resume_before is None, None
+            if is_whole and self._listing.newest_history_id() == newest:
+                break
+        return total
+
+    def _fetch_missing(
+        self, listed: Mapping[str, str], *, after: datetime, before: datetime | None = None
+    ) -> SyncReport:
+        found = self._least.sort_out(
+            self._unknown(listed, after=after, before=before), self._listing, after=after, before=before
+        )
+        for refs in in_batches(found.passed_over, 5_000):
+            self._store.apply(self._account, passed_over=refs, run_id=self._run_id)
+        passed = SyncReport(passed_over=len(found.passed_over))
+        try:
+            return added(self._fetch_all(found.to_fetch, whole=found.whole_threads), passed)
+        except _Partial as partial:
+            raise _Partial(added(partial.report, passed)) from None
 
     def _follow_history(self, start: int) -> SyncReport:
         """Apply the pages as they come; each moves the mark to its last record."""
@@ -203,9 +172,9 @@ class MailboxSync:
         for page in self._client.history(start):
             reached = max(mark, _reached(page, mark))
             try:
-                total = _add(total, self._apply_page(page, reached))
+                total = added(total, self._apply_page(page, reached))
             except _Partial as partial:
-                raise _Partial(_add(total, partial.report)) from None
+                raise _Partial(added(total, partial.report)) from None
             mark = reached
         return total.model_copy(update={"mark_after": mark})
 
@@ -224,36 +193,41 @@ class MailboxSync:
             live_mark=reached,
             run_id=self._run_id,
         )
-        return _add(fetched, SyncReport(relabelled=stored.relabelled, deleted=stored.deleted))
+        return added(fetched, SyncReport(relabelled=stored.relabelled, deleted=stored.deleted))
 
     def _repair_gap(self, start: datetime, *, lost: int, now: datetime) -> SyncReport:
-        """History is lost: compare the whole window that we answer for, and certify what was found."""
+        """History is lost: compare the whole window that we answer for, and certify what was found.
+
+        What was found is counted from the event log, so that a repair over several runs certifies all of it.
+        """
         profile = self._client.profile()
         require_same_mailbox(profile, alias=self._account.alias, identity_keys=self._account.identity_keys)
-        listed, counts = self._reconcile(start, None)
-        self._store.end_listing(self._account.id, history_id=profile.history_id, start=start)
+        self._store.begin_gap(self._account.id)
+        total, listed = SyncReport(), 0
+        for since, until in slices(start, now):
+            try:
+                found, counts = self._reconcile(since, None if until == now else until)
+            except _Partial as partial:
+                raise _Partial(added(total, partial.report)) from None
+            total, listed = added(total, counts), listed + len(found)
+        repaired = self._store.end_gap(self._account.id, history_id=profile.history_id, start=start)
         certificate = GapCertificate(
             reread_from=start,
             reread_until=now,
-            listed=len(listed),
-            found_late=counts.inserted,
-            vanished=counts.deleted,
-            relabelled=counts.relabelled,
+            listed=listed,
+            found_late=repaired["added"],
+            vanished=repaired["deleted"],
+            relabelled=repaired["labels"],
             history_id_lost=lost,
             history_id_taken=profile.history_id,
         )
-        return counts.model_copy(update={"mark_after": profile.history_id, "gap": certificate})
+        return total.model_copy(update={"mark_after": profile.history_id, "gap": certificate})
 
     def _reconcile(self, start: datetime, end: datetime | None) -> tuple[Mapping[str, str], SyncReport]:
-        """Make the stored window equal Gmail's: missing ones fetched, vanished ones tombstoned, labels put right.
-
-        Labels are read by listing each label, 5 units for 500 messages, instead of 20 units for each message.
-        """
+        """Make the stored window equal Gmail's: missing ones fetched, vanished ones tombstoned, labels put right."""
         stored = self._store.labels_between(self._account.id, start, end or FOR_EVER)
-        listed, labels = self._listed_for_sure(after=start, before=end, of=stored.keys())
-        unknown = self._unknown(listed, after=start, before=end)
-        wanted, whole, passed = self._sort_out(unknown, after=start, before=end)
-        counts = _add(self._fetch_all(wanted, whole=whole), SyncReport(passed_over=passed))
+        listed, labels = self._listing.with_labels(after=start, before=end, of=stored.keys())
+        counts = self._fetch_missing(listed, after=start, before=end)
         written = self._store.apply(
             self._account,
             label_changes=[
@@ -264,38 +238,7 @@ class MailboxSync:
             deleted=sorted(stored.keys() - listed.keys()),
             run_id=self._run_id,
         )
-        return listed, _add(counts, SyncReport(relabelled=written.relabelled, deleted=written.deleted))
-
-    def _listed_for_sure(
-        self, *, after: datetime, before: datetime | None = None, of: Iterable[str] = ()
-    ) -> tuple[dict[str, str], dict[str, set[str]]]:
-        """(id to thread id, labels of the messages `of`) of a window in which nothing was overlooked.
-
-        Pages are no snapshot: what goes while we page moves the rest up, and a message can slip through between two
-        pages. So a mailbox that changed meanwhile is listed again, and everything counts that was seen once. What is
-        seen and gone by then, history tells: its id was taken before.
-        """
-        listed: dict[str, str] = {}
-        labels: dict[str, set[str]] = {one: set() for one in of}
-        for _ in range(LISTINGS_OF_A_CHANGING_MAILBOX):
-            newest = self._client.profile().history_id
-            listed |= self._listed(after=after, before=before)
-            for label in self._client.label_ids() if labels else ():
-                for page in self._client.list_messages(after=after, before=before, label_id=label):
-                    for ref in page:
-                        if ref.gmail_message_id in labels:
-                            labels[ref.gmail_message_id].add(label)
-            if self._client.profile().history_id == newest:
-                break
-        return listed, labels
-
-    def _listed(self, *, after: datetime, before: datetime | None = None, query: str = "") -> dict[str, str]:
-        """Id to thread id. Ids only: 500 cost one call, and a hundred thousand fit into memory."""
-        return {
-            ref.gmail_message_id: ref.gmail_thread_id
-            for page in self._client.list_messages(after=after, before=before, query=query)
-            for ref in page
-        }
+        return listed, added(counts, SyncReport(relabelled=written.relabelled, deleted=written.deleted))
 
     def _unknown(self, listed: Mapping[str, str], *, after: datetime, before: datetime | None = None) -> dict[str, str]:
         """What is neither stored nor passed over, nor a draft."""
@@ -305,95 +248,33 @@ class MailboxSync:
             known |= {ref.gmail_message_id for ref in self._scope.passed_over(self._account.id, ids=part)}
         unknown = {one: thread for one, thread in listed.items() if one not in known}
         if unknown:  # drafts are never stored, so they would be fetched again each time
-            for page in self._client.list_messages(after=after, before=before, label_id="DRAFT"):
-                for ref in page:
-                    unknown.pop(ref.gmail_message_id, None)
+            drafts = self._listing.drafts(after=after, before=before)
+            unknown = {one: thread for one, thread in unknown.items() if one not in drafts}
         return unknown
 
-    # --- least data ---
-
-    @property
-    def _is_narrow(self) -> bool:
-        return self._account.scope == "campaign"
-
-    def _stored_threads(self, refs: Mapping[str, str]) -> set[str]:
-        """Threads of which everything is stored, as far as they are known."""
-        if not self._is_narrow:
-            return set(refs.values())
-        return self._store.stored_threads(self._account.id, set(refs.values())) if refs else set()
-
-    def _sort_out(
-        self, unknown: Mapping[str, str], *, after: datetime, before: datetime | None = None
-    ) -> tuple[Mapping[str, str], set[str], int]:
-        """(what to fetch, threads that are in scope as they are, how many were passed over unfetched).
-
-        Where many are undecided, Gmail's search says whose they are: 5 units for some people instead of 20 for each
-        mail. Reports are fetched all the same: their content decides. Few are fetched and looked at.
-        """
-        whole = self._stored_threads(unknown)
-        undecided = {one: thread for one, thread in unknown.items() if thread not in whole}
-        everybody = self._scope.recipients(self._account.id) if undecided else []
-        people = sorted(one for one in everybody if address_key(one) not in self._account.identity_keys)
-        if not undecided or len(undecided) <= 2 + len(people) // relevance.PEOPLE_A_QUERY:
-            return unknown, whole, 0
-        for part in in_batches(people, relevance.PEOPLE_A_QUERY):
-            whole |= set(self._listed(after=after, before=before, query=relevance.query_for(part)).values())
-        reports = self._listed(after=after, before=before, query=relevance.REPORTS_QUERY)
-        passed = [
-            MessageRef(one, thread) for one, thread in undecided.items() if thread not in whole and one not in reports
-        ]
-        for refs in in_batches(passed, 5_000):
-            self._store.apply(self._account, passed_over=refs, run_id=self._run_id)
-        skipped = {ref.gmail_message_id for ref in passed}
-        return {one: thread for one, thread in unknown.items() if one not in skipped}, whole, len(passed)
+    # --- recipients that come later ---
 
     def _pull_in_new_recipients(self, start: datetime) -> SyncReport:
         """Somebody came onto a list: what was passed over of them, and of their threads, is stored after all."""
-        people = self._scope.new_recipients(self._account.id) if self._is_narrow else []
+        people = self._scope.new_recipients(self._account.id) if self._least.is_narrow else []
         total = SyncReport()
         for part in in_batches(people, relevance.PEOPLE_A_QUERY):
-            others = [person.email for person in part if person.email_key not in self._account.identity_keys]
-            found = self._listed(after=start, query=relevance.query_for(others)) if others else {}
+            others = self._least.not_ours(person.email for person in part)
+            found = self._listing.ids(after=start, query=relevance.query_for(others)) if others else {}
             threads = sorted(set(found.values()))
             passed = self._scope.passed_over(self._account.id, threads=threads)
             wanted = self._unknown(found, after=start) | {ref.gmail_message_id: ref.gmail_thread_id for ref in passed}
             report = self._fetch_all(wanted, whole=set(threads))
-            total = _add(total, report, SyncReport(pulled_in=report.inserted))
+            total = added(total, report, SyncReport(pulled_in=report.inserted))
             self._scope.note_searched(self._account.id, [person.email_key for person in part])
-        return _add(total, self._look_at_reports_again(start)) if people else total
+        return added(total, self._look_at_reports_again(start)) if people else total
 
     def _look_at_reports_again(self, start: datetime) -> SyncReport:
         """No search finds a delivery report by the recipient that it is about: those passed over are read once more."""
-        reports = self._listed(after=start, query=relevance.REPORTS_QUERY)
+        reports = self._listing.ids(after=start, query=relevance.REPORTS_QUERY)
         passed = self._scope.passed_over(self._account.id, ids=list(reports))
         report = self._fetch_all({ref.gmail_message_id: ref.gmail_thread_id for ref in passed})
         return report.model_copy(update={"pulled_in": report.inserted, "passed_over": 0})
-
-    def _in_scope(self, mails: Sequence[ParsedMail], whole: Iterable[str]) -> tuple[list[ParsedMail], list[MessageRef]]:
-        """(to store whole, to pass over). `whole`: threads in scope beside those of which something is stored."""
-        if not self._is_narrow:
-            return list(mails), []
-        if self._recipients is None:
-            # Our own address in a sheet, put there to try things out, must not bring in the whole mailbox.
-            self._recipients = self._scope.recipient_keys(self._account.id) - self._account.identity_keys
-        threads = set(whole) | self._store.stored_threads(
-            self._account.id, {mail.fetched.gmail_thread_id for mail in mails}
-        )
-        named = {one for mail in mails for one in relevance.mails_named_in(mail)}
-        stored_ids = self._store.stored_rfc822_ids(self._account.user_id, named) if named else set()
-        # Threads first: a mail may stand before the one that brings its thread into scope.
-        threads |= {
-            mail.fetched.gmail_thread_id
-            for mail in mails
-            if relevance.concerns(mail, recipients=self._recipients, stored_ids=stored_ids)
-        }
-        kept = [mail for mail in mails if mail.fetched.gmail_thread_id in threads]
-        passed = [
-            MessageRef(mail.fetched.gmail_message_id, mail.fetched.gmail_thread_id)
-            for mail in mails
-            if mail.fetched.gmail_thread_id not in threads and "DRAFT" not in mail.fetched.label_ids
-        ]
-        return kept, passed
 
     # --- fetching and storing ---
 
@@ -412,11 +293,11 @@ class MailboxSync:
                 self._letters.land(self._account.id, run_id=self._run_id)  # an error is no death
                 raise
             self._letters.land(self._account.id, run_id=self._run_id)
-            total = _add(total, report)
+            total = added(total, report)
             try:
-                total = _add(total, self._rest_of_threads(kept, in_scope))
+                total = added(total, self._rest_of_threads(kept, in_scope))
             except _Partial as partial:
-                raise _Partial(_add(total, partial.report)) from None
+                raise _Partial(added(total, partial.report)) from None
             if error is not None:
                 raise error
         return total
@@ -436,16 +317,16 @@ class MailboxSync:
                     mails.append(ParsedMail(found, parse_message(found.raw)))
         except Exception as raised:
             error = raised
-        kept, passed = self._in_scope(mails, in_scope)
+        kept, passed = self._least.in_scope(mails, in_scope)
         stored = self._store.apply(self._account, mails=kept, passed_over=passed, run_id=self._run_id)
-        report = _add(SyncReport(**stored.model_dump(), fetched=len(mails)), self._settle(failed))
+        report = added(SyncReport(**stored.model_dump(), fetched=len(mails)), self._settle(failed))
         return kept, report, error
 
     def _rest_of_threads(self, kept: Sequence[ParsedMail], in_scope: set[str]) -> SyncReport:
         """A thread that came into scope through one mail brings in what was passed over of it."""
         new = {mail.fetched.gmail_thread_id for mail in kept} - in_scope
         in_scope |= new
-        if not self._is_narrow or not new:
+        if not self._least.is_narrow or not new:
             return SyncReport()
         passed = self._scope.passed_over(self._account.id, threads=sorted(new))
         if not passed:
@@ -511,21 +392,14 @@ def require_same_mailbox(profile: Profile, *, alias: str, identity_keys: frozens
         )
 
 
+def _looked_at_from(mark: AccountMark, start: datetime) -> datetime:
+    """How far back this mailbox was looked through: the archive may reach further than the live window."""
+    oldest = mark.archive_complete_from
+    return start if oldest is None else min(start, datetime(oldest.year, oldest.month, 1, tzinfo=UTC))
+
+
 def _reached(page: HistoryPage, before: int) -> int:
     """How far history is known once this page is applied: at the end, the mailbox's own id; else the last record's."""
     if page.is_last:
         return page.history_id
     return int(page.records[-1]["id"]) if page.records else before
-
-
-def _add(*reports: SyncReport) -> SyncReport:
-    names = (
-        *("inserted", "relabelled", "unchanged", "deleted", "drafts", "passed_over", "pulled_in"),
-        *("gone", "dead", "fetched"),
-    )  # fmt: skip
-    sums = {name: sum(getattr(report, name) for report in reports) for name in names}
-    last = {
-        name: next((getattr(report, name) for report in reports if getattr(report, name)), None)
-        for name in ("mark_before", "mark_after", "gap")
-    }
-    return SyncReport(**sums, **last)

@@ -4,7 +4,6 @@ Judged by the status and the reason, not by the message: quota answers come as 4
 may carry HTML instead of JSON.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from cheerful_pipelines.errors import (
     TransientError,
 )
 from cheerful_pipelines.redaction import without_addresses
+from cheerful_pipelines.retry_after import retry_after_seconds
 
 _THROTTLED_REASONS = frozenset(
     {
@@ -43,7 +43,7 @@ def error_of_answer(
     if status == 429 or (status == 403 and _is_throttled(error)):
         return ThrottledError(
             f"Google asked us to slow down ({status}) for spreadsheet {spreadsheet_id}.",
-            retry_after_seconds=retry_after_seconds(headers),
+            retry_after_seconds=retry_after_seconds(headers, str(error.get("message", ""))),
             what_to_do="Nothing: it is tried again. If it stays, raise the Google project's Sheets quota.",
         )
     if status >= _FROM_STATUS_SERVER_ERROR or status == 408:
@@ -68,12 +68,6 @@ def error_of_answer(
         f"Google refused the request for spreadsheet {spreadsheet_id} ({status}): {_message(error)}",
         what_to_do="Look whether the tab was renamed or deleted; correct the campaign's tab or the sheet.",
     )
-
-
-def retry_after_seconds(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a Retry-After header, where it holds a number."""
-    text = headers.get("Retry-After") or headers.get("retry-after") or ""
-    return float(text) if re.fullmatch(r"\d+(\.\d+)?", text.strip()) else None
 
 
 def _error_part(body: object) -> Mapping[str, Any]:

@@ -133,6 +133,8 @@ account_mark = sa.Table(
     # A first listing under way: the history id taken before it, and where its window begins.
     sa.Column("listing_history_id", sa.Numeric(20, 0)),
     _when("listing_from"),
+    _when("listing_before"),  # newer than that, it is done
+    sa.Column("gap_from_seq", sa.BigInteger),  # a repair under way: what was ingested since then is its doing
     _when("stored_from"),  # everything in scope since then is stored
     sa.Column("progress", sa.BigInteger, nullable=False, server_default="0"),  # grows by each sync that stored some
     sa.Column("archive_complete_from", sa.Date),  # first day of the oldest month that is complete

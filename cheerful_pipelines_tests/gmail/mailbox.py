@@ -11,7 +11,8 @@ from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClient, GmailClients
 from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import MailboxSync, SyncReport
+from cheerful_pipelines.gmail.sync import MailboxSync
+from cheerful_pipelines.gmail.sync_reports import SyncReport
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore

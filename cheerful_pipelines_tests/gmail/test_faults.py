@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.errors import CheerfulError, ThrottledError, TransientError
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
+from cheerful_pipelines.gmail import listing as listing_module
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.models import LabelChange
 from cheerful_pipelines.gmail.sync import DEATHS_UNTIL_SET_ASIDE
@@ -174,7 +175,7 @@ def test_a_mailbox_that_changes_while_it_is_listed_loses_no_message_and_no_label
     def list_and_change(**options: Any) -> Iterator[list[Any]]:
         for number, page in enumerate(original(**options)):
             yield page
-            if number == 0 and len(seen) < 2 and options.get("label_id") in (None, "INBOX"):
+            if number == 0 and page and len(seen) < 2 and options.get("label_id") in (None, "INBOX"):
                 seen.append(page[0].gmail_message_id)
                 if options.get("label_id"):
                     mailbox.google.trash(ADDRESS, page[0].gmail_message_id)
@@ -250,6 +251,84 @@ def test_a_first_sync_that_runs_out_of_time_goes_on_where_it_was_and_fetches_not
     assert third.relabelled == 1, "what changed during the listing is told by history"
     assert counters["messages_got_again"] == 0
     assert counters["calls"]["oauth2.token"] <= 1 + mailbox.settings.gmail_requests_at_once, "one login a connection"
+    assert mailbox.stored() == mailbox.on_server()
+
+
+def test_a_first_listing_goes_on_below_what_is_done_and_ends_with_a_look_at_all_of_it(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the hundredth run of a large mailbox does not list it from the top once more."""
+    _fill(mailbox, 60)
+    monkeypatch.setattr(listing_module, "IDS_AT_ONCE", 10)
+    monkeypatch.setattr(gmail_client_module, "PAGE_SIZE", 10)
+    ticks = iter(range(1000))
+
+    first = mailbox.sync("run 1", seconds=3.5, clock=lambda: float(next(ticks)))
+    mark = mailbox.campaigns.account_mark(mailbox.account.id)
+    late = mailbox.deliver(400)
+    asked: list[datetime | None] = []
+    original = mailbox.client.list_messages
+
+    def note(**options: Any) -> Iterator[list[Any]]:
+        if not options.get("label_id"):
+            asked.append(options.get("before"))
+        return original(**options)
+
+    monkeypatch.setattr(mailbox.client, "list_messages", note)
+    second = mailbox.sync("run 2")
+
+    assert first.is_partial
+    assert 0 < first.inserted < 60
+    assert mark.listing_before == START + timedelta(minutes=60 - first.inserted, seconds=1)
+    assert asked[:2] == [mark.listing_before, None]
+    assert not second.is_partial
+    assert late in mailbox.stored()
+    assert mailbox.stored() == mailbox.on_server()
+    assert mailbox.campaigns.account_mark(mailbox.account.id).listing_before is None
+
+
+def test_a_first_listing_in_parts_overlooks_nothing_that_slips_through_between_two_pages(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(mailbox, 40)
+    monkeypatch.setattr(listing_module, "IDS_AT_ONCE", 10)
+    monkeypatch.setattr(gmail_client_module, "PAGE_SIZE", 10)
+    original, gone = mailbox.client.list_messages, list[str]()
+
+    def list_and_delete(**options: Any) -> Iterator[list[Any]]:
+        for page in original(**options):
+            yield page
+            if page and not gone:
+                gone.append(page[0].gmail_message_id)
+                mailbox.google.delete(ADDRESS, gone[0])
+
+    monkeypatch.setattr(mailbox.client, "list_messages", list_and_delete)
+
+    mailbox.sync()
+
+    assert len(mailbox.stored().keys() - set(gone)) == 39
+    mailbox.sync()
+    assert mailbox.stored() == mailbox.on_server()
+
+
+def test_a_repair_over_several_runs_certifies_all_that_was_found(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _fill(mailbox, 5)
+    mailbox.sync()
+    gone = next(iter(mailbox.stored()))
+    mailbox.google.delete(ADDRESS, gone)
+    _fill(mailbox, 250, first=10_000)
+    mailbox.google.expire_history(ADDRESS)
+    ticks = iter(range(1000))
+
+    first = mailbox.sync("run 1", seconds=1.5, clock=lambda: float(next(ticks)))
+    second = mailbox.sync("run 2")
+
+    assert (first.is_partial, first.gap) == (True, None)
+    assert 0 < first.inserted < 250
+    assert second.gap is not None
+    assert (second.gap.found_late, second.gap.vanished, second.gap.relabelled) == (250, 1, 0)
     assert mailbox.stored() == mailbox.on_server()
 
 

@@ -1,10 +1,12 @@
 """One run over many mailboxes: each tells its own story, and one in trouble keeps its trouble to itself."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.gmail import assets as assets_module
@@ -216,3 +218,48 @@ def test_months_are_asked_for_newest_first_and_anew_after_progress() -> None:
 
     assert missing == [date(2026, 11, 1), date(2026, 9, 1), date(2026, 8, 1)]
     assert len(keys) == 2
+
+
+def test_a_run_over_several_mailboxes_evaluates_the_checks_of_each(installation: Installation) -> None:
+    """Dagster skips the check steps of such a run."""
+    installation.google.revoke_token("max@brand.example")
+
+    result = installation.sync(accounts=list(ALIASES))
+
+    found = {(item.partition, item.check_name): item.passed for item in result.get_asset_check_evaluations()}
+    assert found == {
+        (alias, name): alias != "max" or name == "no_dead_letters"
+        for alias in ALIASES
+        for name in ("no_dead_letters", "live_mark_stands")
+    }
+
+
+def test_a_month_is_checked_against_its_own_raw_bytes(installation: Installation, tmp_path: Path) -> None:
+    installation.blobs = BlobStore.from_url(tmp_path.as_uri())
+
+    def check() -> dg.AssetCheckEvaluation:
+        result = dg.materialize(
+            [gmail_archive], partition_key="mia|2026-10-01", instance=installation.instance,
+            resources=installation.resources,
+        )  # fmt: skip
+        (found,) = result.get_asset_check_evaluations()
+        return found
+
+    sound = check()
+    with installation.database.transaction() as connection:
+        connection.execute(sa.text("update gmail_message set subject = 'another'"))
+    different = check()
+    (blob,) = tmp_path.rglob("*.zst")
+    kept = blob.read_bytes()
+    blob.write_bytes(kept[:-5])
+    damaged = check()
+    blob.unlink()
+    missing = check()
+
+    assert (sound.passed, sound.partition) == (True, "mia|2026-10-01")
+    told = {name: value.value for name, value in sound.metadata.items()}
+    assert (told["sampled"], told["stored"], told["passed_over"], told["in_gmail"]) == (1, 1, 0, 1)
+    assert (different.passed, len(different.metadata["different"].value)) == (False, 1)
+    assert (damaged.passed, len(damaged.metadata["damaged"].value)) == (False, 1)
+    assert (missing.passed, len(missing.metadata["missing"].value)) == (False, 1)
+    assert missing.severity == dg.AssetCheckSeverity.ERROR

@@ -141,6 +141,24 @@ def test_a_recipient_added_later_pulls_in_what_was_passed_over(mailbox: Mailbox,
     assert (again.units_spent, mailbox.gets()) == (2, 0)
 
 
+def test_a_recipient_added_later_pulls_in_what_the_archive_passed_over_before_the_live_window(
+    mailbox: Mailbox, campaign: Campaign
+) -> None:
+    _listed(mailbox, campaign, "ana@creator.example")
+    old = mailbox.deliver(-24 * 20, sender="bo@creator.example")
+    _private(mailbox, *range(-24 * 20 + 1, -24 * 20 + 9))
+    mailbox.sync()
+    month = (START - timedelta(days=20)).date().replace(day=1)
+    mailbox.run("archive").month(month)
+    assert old in mailbox.passed_over()
+
+    _listed(mailbox, campaign, "bo@creator.example")
+    report = mailbox.sync()
+
+    assert report.pulled_in == 1
+    assert set(mailbox.stored()) == {old}
+
+
 def test_a_thread_that_comes_into_scope_brings_its_earlier_mail(mailbox: Mailbox, campaign: Campaign) -> None:
     _listed(mailbox, campaign, "ana@creator.example")
     mailbox.sync()

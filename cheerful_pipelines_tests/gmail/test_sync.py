@@ -1,10 +1,13 @@
 """The sync against the real local server: afterwards the database says what the mailbox says, whatever happened."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -43,6 +46,29 @@ def test_the_first_sync_lists_and_the_next_follow_history(mailbox: Mailbox) -> N
     assert second.mark_before == first.mark_after
     assert third.units_spent == 2  # one history.list
     assert mailbox.stored() == mailbox.on_server()
+
+
+def test_a_service_account_opens_a_mailbox_by_delegation_and_no_other(mailbox: Mailbox) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    robot = {
+        "type": "service_account",
+        "client_email": "robot@project.example",
+        "private_key_id": "1",
+        "private_key": pem,
+        "token_uri": f"{mailbox.google.url}/token",
+    }
+    mailbox.deliver(1)
+    mailbox.account = an_account(mailbox.database, credentials_json=json.dumps(robot))
+
+    report = mailbox.sync()
+
+    assert report.inserted == 1
+    stranger = mailbox.clients.client_for(json.dumps(robot), address="nobody@brand.example")
+    with pytest.raises(AuthError, match="invalid_grant"):
+        stranger.profile()
 
 
 def test_raw_bytes_come_back_byte_for_byte(mailbox: Mailbox) -> None:
