@@ -1,9 +1,11 @@
 """Delivery reports and complaints: what failed, for whom, how badly, and which of our mails it was. Pure.
 
 Machine-readable parts (RFC 3464, RFC 5965) are believed first, X-Failed-Recipients and Gmail's own words next, the
-text of the old mail servers last. A delay is no failure, a success report neither.
+text of the old mail servers last. A delay is no failure, a success report neither. A report about a report tells of
+the outer failure: what failed within it was another mail.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from email.message import Message
@@ -18,7 +20,7 @@ from cheerful_pipelines.threads.models import FailedRecipient
 ReportKind = Literal["bounce", "delayed", "delivered", "complaint"]
 
 _DAEMON = re.compile(
-    r"^(?:mailer[-_.]?daemon|postmaster|mail[-_.]?daemon|mdaemon|microsoftexchange\w*|mailsubsystem|bounces?|"
+    r"^(?:mailer[-_.]?daemon|post[-_.]?master|mail[-_.]?daemon|mdaemon|microsoftexchange\w*|mailsubsystem|bounces?|"
     r"mail[-_.]?delivery[-_.]?(?:system|subsystem|agent)?|delivery[-_.]?(?:failure|status|system)?|"
     r"undeliver\w*|mmdf|smtp|uucp|daemon|system)(?:\+.*|-.*)?$",
     re.I,
@@ -26,6 +28,10 @@ _DAEMON = re.compile(
 _DAEMON_NAME = re.compile(r"mail(?:er)?[ -]?(?:daemon|delivery)|delivery (?:sub)?system|system administrator", re.I)
 _MESSAGE_ID = re.compile(r"<([^<>\s]{3,998})>")
 _STATUS = re.compile(r"\b([245]\.\d{1,3}\.\d{1,3})\b")
+_OUTLOOK_COMPLAINT = re.compile(r"^complaint about message from \d", re.I)
+_APPLE_OPT_OUT = "sent this email to unsubscribe from the message"
+_WRAPPED = re.compile(r"!?\r?\n ")  # how mail servers break a line that is too long
+_SES_KINDS: dict[str, ReportKind] = {"Bounce": "bounce", "Complaint": "complaint", "Delivery": "delivered"}
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,9 @@ def may_be_report(headers: tuple[tuple[str, str], ...], subject: str) -> bool:
         or bool(report_text.SUBJECT.search(subject))
         or (named.get("return-path", "").strip() == "<>" and not named.get("in-reply-to"))
         or any(name in named for name in ("x-original-to-failed", "feedback-type", "x-loop-delivery-failure"))
+        or bool(_OUTLOOK_COMPLAINT.match(subject))
+        or "sns.amazonaws.com" in named.get("from", "")
+        or named.get("auto-submitted", "").startswith("auto-")
     )
 
 
@@ -60,14 +69,57 @@ def read_report(raw: bytes) -> DeliveryReport | None:
     embedded = _embedded_message_id(parts)
     if "message/feedback-report" in types or _report_type(root) == "feedback-report":
         return DeliveryReport("complaint", (), embedded, "message/feedback-report")
+    if "message/rfc822" in types and _OUTLOOK_COMPLAINT.match(header_text(root, "Subject")):
+        return DeliveryReport("complaint", (), embedded, "Subject: complaint about message from an address")
+    if header_text(root, "Auto-Submitted") and _APPLE_OPT_OUT in _own_text(parts)[:500]:
+        return DeliveryReport("complaint", (), embedded, "Apple Mail's unsubscribe button")
     status_parts = [part for part in parts if part.get_content_type() in _STATUS_TYPES]
     if status_parts:
         report = _from_status(root, parts, status_parts, embedded)
         if report is not None:
             return report
-    return _from_words(root, parts, embedded)
+    notice = _from_amazon(root, parts)
+    if notice is not None:
+        return notice
+    report = _from_words(root, parts, embedded)
+    if report is not None and report.kind == "bounce" and not report.failed:
+        return _passed_on(parts) or report
+    return report
 
 
+def _passed_on(parts: list[Message]) -> DeliveryReport | None:
+    """A gateway that blames nobody itself and hands on the report that it got."""
+    for part in parts:
+        payload = part.get_payload()
+        if part.get_content_type() == "message/rfc822" and isinstance(payload, list) and payload:
+            inner = payload[0]
+            if isinstance(inner, Message) and _report_type(inner) == "delivery-status":
+                within = list(walk(inner))
+                status = [one for one in within if one.get_content_type() in _STATUS_TYPES]
+                return _from_status(inner, within, status, _embedded_message_id(within))
+    return None
+
+
+def _from_amazon(root: Message, parts: list[Message]) -> DeliveryReport | None:
+    """Amazon SES tells by a JSON text, sent as a mail."""
+    if "amazonaws.com" not in header_text(root, "From"):
+        return None
+    text = next((text_of(part) for part in parts if part.get_content_type() == "text/plain"), "")
+    try:
+        notice, _ = json.JSONDecoder().raw_decode(_WRAPPED.sub("", text.strip()))
+        kind = _SES_KINDS[notice["notificationType"]]
+        bounced = notice["bounce"]["bouncedRecipients"] if kind == "bounce" else []
+        failed = [_failed_recipient(_ses_block(item), str(item["emailAddress"])) for item in bounced]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return DeliveryReport(kind, tuple(item for item in failed if item), None, "notificationType of Amazon SES")
+
+
+def _ses_block(item: dict[str, str]) -> dict[str, str]:
+    return {"status": str(item.get("status", "")), "diagnostic-code": str(item.get("diagnosticCode", ""))}
+
+
+_ORIGINALS = frozenset(("message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/global"))
 _STATUS_TYPES = ("message/delivery-status", "message/global-delivery-status")
 
 
@@ -82,7 +134,7 @@ def _from_status(
     actions: list[str] = []
     for part in status_parts:
         for block in _blocks(part):
-            recipient = _recipient(block)
+            recipient = _recipient(block, "original-recipient", "final-recipient", "x-actual-recipient")
             action = block.get("action", "").split(" ")[0].strip().lower()
             if not recipient and not action:
                 continue
@@ -107,50 +159,69 @@ def _blocks(part: Message) -> list[dict[str, str]]:
     """Header blocks of a delivery-status part; parsed from its text where the structure was damaged."""
     payload = part.get_payload()
     if isinstance(payload, list):
-        found = [
-            {name.lower(): re.sub(r"\s+", " ", str(value)) for name, value in item.items()}
+        lines = [
+            [(name.lower(), re.sub(r"\s+", " ", str(value))) for name, value in item.items()]
             for item in payload
             if isinstance(item, Message)
         ]
-        if any("action" in block or "final-recipient" in block for block in found):
-            return found
+        if any(name in ("action", "final-recipient") for block in lines for name, _ in block):
+            return [block for found in lines for block in _one_recipient_each(found)]
     text = text_of(part)
-    blocks = re.split(r"\r?\n[ \t]*\r?\n", text)
     return [
         {name.lower(): value.strip() for name, value in re.findall(r"^([A-Za-z-]{3,40}):[ \t]*(.*)$", block, re.M)}
-        for block in blocks
+        for block in re.split(r"\r?\n[ \t]*\r?\n", text)
     ]
 
 
-def _recipient(block: dict[str, str]) -> str:
-    for name in ("original-recipient", "final-recipient", "x-actual-recipient"):
+def _one_recipient_each(lines: list[tuple[str, str]]) -> list[dict[str, str]]:
+    """Some servers leave out the empty line between two recipients: a field that comes again begins the next."""
+    blocks: list[dict[str, str]] = [{}]
+    for name, value in lines:
+        if name == "final-recipient" and name in blocks[-1]:
+            blocks.append({})
+        blocks[-1].setdefault(name, value)
+    return blocks
+
+
+def _recipient(block: dict[str, str], *names: str) -> str:
+    for name in names:
         value = block.get(name, "")
         bare = value.split(";", 1)[-1].strip().strip("<>").strip()
         found = report_text.ADDRESS.search(bare)
         if found and "x400" not in value.lower().split(";")[0]:
-            return found.group(0)
+            return bare if bare.startswith('"') and " " not in bare else found.group(0)
     return ""
 
 
 def _failed_recipient(block: dict[str, str], recipient: str) -> FailedRecipient | None:
-    diagnostic = block.get("diagnostic-code", "").split(";", 1)[-1].strip()
+    diagnostic = _in_words(block.get("diagnostic-code", "").split(";", 1)[-1].strip())
     if not recipient:
         found = report_text.ADDRESS.search(diagnostic) or report_text.ADDRESS.search(block.get("final-recipient", ""))
         if found is None:
             return None
         recipient = found.group(0)
+    final = _recipient(block, "final-recipient")
     given = _STATUS.search(block.get("status", ""))
     said = _STATUS.search(diagnostic)
     # Exchange and others write 5.0.0 or 4.4.7 into Status and the true code into the diagnostic.
     status = given.group(1) if given else None
     if said and (status is None or status.endswith(".0.0")):
         status = said.group(1)
+    key = address_key(recipient)
     return FailedRecipient(
-        address_key=address_key(recipient),
+        address_key=key,
+        final_key=address_key(final) if final and address_key(final) != key else None,
         status=status,
         severity=report_text.severity(status, diagnostic),
         reason=report_text.reason(status, diagnostic),
     )
+
+
+def _in_words(diagnostic: str) -> str:
+    """Some Japanese servers write ISO-2022-JP into the field."""
+    if "\x1b$" not in diagnostic:
+        return diagnostic
+    return diagnostic.encode("latin-1", "replace").decode("iso2022_jp", "replace")
 
 
 def _one_each(failed: list[FailedRecipient]) -> list[FailedRecipient]:
@@ -168,11 +239,11 @@ def _one_each(failed: list[FailedRecipient]) -> list[FailedRecipient]:
 def _from_words(root: Message, parts: list[Message], embedded: str | None) -> DeliveryReport | None:
     """Reports without a machine-readable part: X-Failed-Recipients, daemon senders, the words of old servers."""
     subject = header_text(root, "Subject")
-    sender = header_text(root, "From")
+    sender = header_text(root, "From").strip("<> ")
     failed_header = header_text(root, "X-Failed-Recipients")
     text = _own_text(parts)
     daemon = _is_daemon(sender) or "message/rfc822-headers" in {part.get_content_type() for part in parts}
-    evidence = _evidence(root, sender, subject, failed_header, text, daemon)
+    evidence = _evidence(root, parts, sender, subject, failed_header, text, daemon)
     if evidence is None:
         return None
     if not failed_header and (report_text.DELAY.search(subject) or report_text.is_delay(text)):
@@ -195,7 +266,9 @@ def _from_words(root: Message, parts: list[Message], embedded: str | None) -> De
     return DeliveryReport("bounce", failed, embedded, evidence)
 
 
-def _evidence(root: Message, sender: str, subject: str, failed_header: str, text: str, daemon: bool) -> str | None:
+def _evidence(
+    root: Message, parts: list[Message], sender: str, subject: str, failed_header: str, text: str, daemon: bool
+) -> str | None:
     """The header or line that makes it a report, without anybody's address; None: it is none."""
     automatic = header_text(root, "Auto-Submitted").lower()
     if failed_header:
@@ -211,6 +284,8 @@ def _evidence(root: Message, sender: str, subject: str, failed_header: str, text
         return f"Subject: {about_subject.group(0)}"
     if header_text(root, "Return-Path") == "<>" and failure and not replies:
         return "empty Return-Path and the words of a failure"
+    if not replies and {part.get_content_type() for part in parts} & _ORIGINALS and report_text.TELLS_WHOM.search(text):
+        return "the words of a failure, and the mail that failed"
     if failure and not sender:
         return "no sender and the words of a failure"
     return None
@@ -230,13 +305,16 @@ def _embedded_message_id(parts: list[Message]) -> str | None:
     """Message-ID of the mail that came back: its own part first, then the words, In-Reply-To last."""
     for part in parts:
         kind = part.get_content_type()
-        if kind in ("message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/global"):
+        if kind in _ORIGINALS:
             payload = part.get_payload()
             inner = payload[0] if isinstance(payload, list) and payload else None
             value = inner.get("Message-ID") if isinstance(inner, Message) else None
             found = _MESSAGE_ID.search(str(value)) if value else report_text.message_id_line(text_of(part))
             if found is not None:
                 return found.group(1)
+            bare = str(value) if value else report_text.bare_message_id(text_of(part))
+            if len(bare.split()) == 1:  # without its angle brackets
+                return bare.strip()
     for part in parts:
         if part.get_content_maintype() == "text":
             found = report_text.message_id_line(text_of(part))

@@ -19,10 +19,16 @@ class FailedRecipient(BaseModel):
     """One recipient that a delivery report names."""
 
     model_config = ConfigDict(frozen=True)
-    address_key: str
+    address_key: str  # the address that was written to, where the report tells it
+    final_key: str | None = None  # where that server sent it on to, if elsewhere
     status: str | None  # "5.1.1"
     severity: Literal["hard", "soft"]
     reason: str
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Everybody whom this failure is about."""
+        return (self.address_key,) if self.final_key is None else (self.address_key, self.final_key)
 
 
 class MessageReading(BaseModel):

@@ -111,11 +111,11 @@ def _joined_threads(store: ThreadStore, work: CampaignWork, strangers: set[Threa
     where = {(m.gmail_account_id, m.gmail_message_id): key for key, found in messages.items() for m in found}
     for reading in store.readings(strangers):
         readings[where[(reading.gmail_account_id, reading.gmail_message_id)]].append(reading)
-    failed = {item.address_key for found in readings.values() for r in found for item in r.bounces}
+    failed = {key for found in readings.values() for r in found for item in r.bounces for key in item.keys}
     ours = store.recipient_keys(work.campaign_id, failed) if failed else set()
     joined: set[ThreadKey] = set()
     for key, found in messages.items():
-        blamed = {item.address_key for r in readings[key] for item in r.bounces}
+        blamed = {one for r in readings[key] for item in r.bounces for one in item.keys}
         ids = _ids(found, readings[key])
         if blamed & ours:
             joined.add(key)
@@ -262,7 +262,7 @@ def _facts(
         reading = readings.get((message.gmail_account_id, message.gmail_message_id))
         at = message.internal_date
         if reading is not None and reading.bounces:
-            received.extend((at, item.address_key, False) for item in reading.bounces)
+            received.extend((at, one, False) for item in reading.bounces for one in item.keys)
         elif direction_of(message.label_ids, message, identity_keys) == "ours":
             sent.append((at, tuple(k for k in message.parsed.to_keys if k not in identity_keys)))
         else:

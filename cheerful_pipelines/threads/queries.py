@@ -22,7 +22,8 @@ REPORTS = """
       join gmail_account a on a.id = r.gmail_account_id
       join gmail_message g using (gmail_account_id, gmail_message_id)
      cross join jsonb_array_elements(r.bounces) as failed
-      join campaign_recipient p on p.campaign_id = :campaign_id and p.email_key = failed ->> 'address_key'
+      join campaign_recipient p on p.campaign_id = :campaign_id
+       and p.email_key in (failed ->> 'address_key', failed ->> 'final_key')
      where a.user_id = :user_id and r.kind = 'bounce'
 """
 

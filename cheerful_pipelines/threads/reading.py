@@ -10,7 +10,7 @@ from cheerful_pipelines.gmail.models import StoredMessage
 from cheerful_pipelines.threads import auto_replies, bounces, quoted_text
 from cheerful_pipelines.threads.models import Direction, MessageKind, MessageReading
 
-READER_VERSION = "reader-1"
+READER_VERSION = "reader-2"
 
 _FORGED = re.compile(r"\bdmarc=fail\b", re.I)
 _NEVER_OURS = frozenset(("bounce", "delayed", "delivered", "complaint"))

@@ -13,6 +13,7 @@ SUBJECT = re.compile(
     r"unzustellbar|nicht zugestellt|zustellung|mail konnte nicht|remis|non remis|non distribu|échec|"
     r"no se puede entregar|"
     r"no entregado|devuelto|não entregue|falha|devolvid|mancata consegna|non recapitabile|onbestelbaar|"
+    r"\bfailed mail\b|\berrors from\b|"
     r"niedostarcz|kunde inte levereras|kunne ikke leveres|undelivered|delivery incomplete|delivery delayed",
     re.I,
 )
@@ -44,18 +45,25 @@ FAILURE = re.compile(
     r"did not reach|address(?:es)? (?:failed|not found)|had .{0,20}errors|wasn't delivered|message blocked|"
     r"nicht zugestellt|unzustellbar|konnte nicht|non (?:è|e) stato|n'a pas pu|no (?:se )?(?:ha )?pud|não (?:foi|pôde)|"
     r"mailbox .{0,20}(?:full|exceed)|isn't able to receive|not listed in|unrouteable|mail system error|"
+    r"did not (?:exactly )?match|"
     r"couldn't|delivery error|problem delivering|could not send|mail is not able to be delivered|"
     r"error while delivering",
     re.I,
 )
 
-_ORIGINAL_WORD = re.compile(r"original|message|header|text|copy|mail|unsent|returned", re.I)
+TELLS_WHOM = re.compile(rf"could not be delivered to:\s*<?{ADDRESS.pattern}", re.I)
+
+_ORIGINAL_WORD = re.compile(r"original|(?<!server )(?<!error )message|header|text|copy|mail|unsent|returned", re.I)
 _ORIGINAL_PHRASE = re.compile(
     r"original message|message header|this is a copy of|body of the|returned message|unsent message|"
     r"original mail|message follows|included below|is attached|ursprüngliche",
     re.I,
 )
 _ORIGINAL_HEADER = re.compile(r"[ \t]*(?:Received|Return-Path):[ \t]\S", re.I)
+_NOT_REACHED = re.compile(r"did not reach the following recipient", re.I)
+_EXPANDED = re.compile(rf"\(expanded from: <?({ADDRESS.pattern})>?\)", re.I)
+_ADDRESSED = re.compile(rf"message was addressed(?: to)?,?\s<?({ADDRESS.pattern})", re.I)
+_OVER_QUOTA = re.compile(rf"violation for <?({ADDRESS.pattern})", re.I)
 _LONGEST_LINE = 300
 _FIRST_LINES = 120  # characters
 _MESSAGE_ID_LINE = re.compile(
@@ -70,14 +78,15 @@ _REASONS: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"reverse|\bptr\b|rdns|\bhelo\b|ehlo|sender.{0,60}(?:unknown|reject|not exist|refused|invalid|"
             r"verify|not found|denied|cannot be resolved)|(?:unknown|bad|invalid|unroutable|"
             r"unresolvable) sender|your (?:ip|host|server)|client host|5\.1\.[78]\b|no pointer|from address|"
-            r"hostname for ip|domain of sender|mail server .{0,20}(?:dns|not)",
+            r"hostname for ip|domain of sender|mail server .{0,20}(?:dns|not)|(?:after|in reply to) MAIL FROM|"
+            r"invalid ip for sending",
             re.I,
         ),
     ),
     (
         "suspended",
         re.compile(
-            r"suspend|disabled|inactive|deactivated|not active|locked|expired (?:user|account|mailbox)",
+            r"suspend|disabled|inactive|deactivated|not active|locked|frozen|expired (?:user|account|mailbox)",
             re.I,
         ),
     ),
@@ -93,20 +102,23 @@ _REASONS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "message too large",
         re.compile(
-            r"too (?:large|big)|size (?:limit|exceed)|exceeds? .{0,30}(?:size|maximum)|"
+            r"too (?:large|big)|size (?:limit|exceed)|message length exceeds|exceeds? .{0,30}(?:size|maximum)|"
             r"max(?:imum)? (?:message )?size",
             re.I,
         ),
     ),
+    # What Microsoft's servers say of an address that they do not have.
+    ("user unknown", re.compile(r"recipient address rejected: access denied", re.I)),
     (
         "rejected as spam",
         re.compile(
             r"spam|blocked|black ?list|blocklist|reputation|\bspf\b|dmarc|dkim|policy|denied by|"
             r"content.{0,20}reject|virus|rbl|spamhaus|not authori|unsolicited|rate.?limit|too many|greylist|"
-            r"banned|refused due|access denied|relay",
+            r"banned|refused due|access denied|relay|protocol violation",
             re.I,
         ),
     ),
+    ("server trouble", re.compile(r"internal system error|media error|transaction failed|system config", re.I)),
     (
         "user unknown",
         re.compile(
@@ -116,7 +128,8 @@ _REASONS: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"not a valid|no mailbox|illegal|unrecogni[sz]ed) .{0,20}(?:user|recipient|mailbox|address|"
             r"account|alias|person|name|here)|isn't able|not a (?:known|valid) user|"
             r"doesn't have an? .{0,20}account|undeliverable address|not our customer|no (?:mailbox|account)|"
-            r"5\.1\.1|user ?unknown|disabled|inactive",
+            r"5\.1\.1|user ?unknown|disabled|inactive|not recogni[sz]ed|no valid recipient|"
+            r"check (?:if|whether|that) .{0,12}address|not a registered|見つかりません|存在しません",
             re.I,
         ),
     ),
@@ -124,7 +137,7 @@ _REASONS: tuple[tuple[str, re.Pattern[str]], ...] = (
         "host unknown",
         re.compile(
             r"(?:host|domain)s? .{0,25}(?:unknown|not found|does(?: not|n't) exist|not exist|"
-            r"cannot be found)|no such (?:host|domain)|name (?:service|or service)|nxdomain|unrouteable|"
+            r"cannot be found)|no such (?:host|domain)|name or service|nxdomain|unrouteable|find a mail exchanger|"
             r"couldn't find any host|no mx|bad (?:host|destination)|unknown host|null mx",
             re.I,
         ),
@@ -132,7 +145,7 @@ _REASONS: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "not reachable",
         re.compile(
-            r"timed? ?out|connection|connect|unreachable|retry|expired|too long|giving up|queue|temporar|"
+            r"timed? ?out|name service|connection|connect|unreachable|retry|expired|too long|giving up|queue|temporar|"
             r"try again|system (?:not|busy|error)|resources|unavailable|loop|hop",
             re.I,
         ),
@@ -166,25 +179,48 @@ def _begins_original(line: str) -> bool:
 
 def failed_addresses(text: str) -> list[str]:
     """Addresses that the words of a report blame: `<a@b>:` first, then lines of their own, then the first named."""
+    exchange = _NOT_REACHED.search(text)
+    if exchange:
+        named = [item.rpartition("=")[2] for item in ADDRESS.findall(text[exchange.end() : exchange.end() + 1_000])]
+        if named:
+            return list(dict.fromkeys(named))
+    addressed = _ADDRESSED.search(text)
+    if addressed:
+        return [addressed.group(1)]
     blamed = re.findall(rf"^[ \t]*<?({ADDRESS.pattern})>?[ \t]*:(?!/)", text, re.M)
     if blamed:
         return list(dict.fromkeys(blamed))
     quoted = rf"['\"]?<?({ADDRESS.pattern})>?['\"]?"
     alone = re.findall(rf"^[ \t]*(?:To:[ \t]*)?{quoted}[ \t]*(?:\(.*\))?[.,]?[ \t\r]*$", text, re.M)
     if alone:
-        return list(dict.fromkeys(alone))
+        return list(dict.fromkeys([*alone, *_EXPANDED.findall(text)]))
     near = re.findall(
         rf"(?:to|for|recipient|user|address|mailbox|RCPT TO:?)\b[^@\n]{{0,40}}?<?({ADDRESS.pattern})>?",
         text,
         re.I,
     )
-    named = near or ADDRESS.findall(text)
-    return [item for item in dict.fromkeys(named) if not item.lower().startswith(("postmaster@", "mailer-daemon@"))][:1]
+    named = [
+        item
+        for item in near or ADDRESS.findall(text)
+        if not item.lower().startswith(("postmaster@", "mailer-daemon@")) and not _is_sender(item, text)
+    ]
+    return list(dict.fromkeys([*named[:1], *_OVER_QUOTA.findall(text)]))
+
+
+def _is_sender(address: str, text: str) -> bool:
+    """Whom a server does not take mail from is us."""
+    return f"mail from {address}".lower() in text.lower()
 
 
 def message_id_line(text: str) -> re.Match[str] | None:
     """A `Message-ID:` line inside a text."""
     return _MESSAGE_ID_LINE.search(text)
+
+
+def bare_message_id(headers: str) -> str:
+    """A Message-ID without angle brackets among the headers of the mail that failed; empty where there is none."""
+    found = re.search(r"^Message-ID:[ \t]*(\S+)[ \t\r]*$", headers, re.I | re.M)
+    return found.group(1) if found else ""
 
 
 def reason(status: str | None, words: str) -> str:
@@ -214,9 +250,10 @@ def severity(status: str | None, words: str) -> Literal["hard", "soft"]:
         "rejected as spam",
         "not reachable",
         "sender refused",
+        "server trouble",
         "suspended",
     ):
         return "soft"
     if status is None or status.endswith(".0.0"):
-        return "hard" if re.search(r"\b55[0134]\b", words[:4_000]) else "soft"
+        return "hard" if re.search(r"\b5(?:5[0134]|42)\b", words[:4_000]) else "soft"
     return "hard" if status.startswith("5") and not _SOFT_FIVES.match(status) else "soft"

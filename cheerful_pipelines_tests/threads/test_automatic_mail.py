@@ -79,6 +79,21 @@ def test_a_feedback_report_is_a_complaint() -> None:
     assert found.kind == "complaint"
 
 
+def test_whom_we_wrote_to_is_blamed_and_where_it_was_sent_on_is_kept() -> None:
+    block = ANA.replace("ana@creator", "box7@hosting") + "\r\nOriginal-Recipient: rfc822; ana@creator.example"
+    found = read_report(report(block))
+
+    assert found is not None
+    assert [f.keys for f in found.failed] == [("ana@creator.example", "box7@hosting.example")]
+
+
+def test_two_recipients_without_an_empty_line_between_them_are_two() -> None:
+    found = read_report(report(f"{ANA}\r\n{BO}"))
+
+    assert found is not None
+    assert [f.address_key for f in found.failed] == ["ana@creator.example", "bo@creator.example"]
+
+
 @given(st.binary(max_size=600))
 def test_any_bytes_are_read_without_an_error(raw: bytes) -> None:
     assert read_report(raw) is None or read_report(raw) == read_report(raw)
