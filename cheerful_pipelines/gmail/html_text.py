@@ -1,6 +1,11 @@
 """HTML of a mail to plain text, in one pass, with nothing rendered and nothing fetched. No I/O."""
 
+import re
 from html.parser import HTMLParser
+
+LONGEST_HTML = 500_000
+"""So many characters are read, pictures within the text not counted; the raw mail keeps all of it."""
+_PICTURE = re.compile(r"data:[\w/+.-]{0,60};base64,[\w+/=%\s]{100,}")
 
 _BLOCKS = frozenset(
     [
@@ -55,11 +60,24 @@ class _Text(HTMLParser):
             self.pieces.append(data)
 
 
+def bounded_html(html: str) -> str:
+    """What of a page is read: a beginning of it, without what html.parser takes quadratic time for.
+
+    A tag or comment that never closes is looked for again at each "<" by most of the Pythons in use.
+    """
+    html = _PICTURE.sub("", html)[:LONGEST_HTML]
+    comment = html.rfind("<!--")
+    if comment >= 0 and html.find("-->", comment) < 0:
+        html = html[:comment]
+    closed = html.rfind(">") + 1
+    return html[:closed] + html[closed:].replace("<", "&lt;")
+
+
 def html_to_text(html: str) -> str:
     """Text of the visible parts; block elements become line breaks, runs of blanks one blank."""
     reader = _Text()
     try:
-        reader.feed(html)
+        reader.feed(bounded_html(html))
         reader.close()
     except AssertionError:  # html.parser gives up on some malformed declarations; keep what it had read
         pass

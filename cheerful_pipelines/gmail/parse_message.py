@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.header import decode_header, make_header
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.utils import getaddresses, parsedate_to_datetime
 
 import fast_mail_parser
@@ -19,13 +20,14 @@ from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.gmail.html_text import html_to_text
 from cheerful_pipelines.gmail.models import Attachment, ParsedMessage
 
-PARSER_VERSION = "2"
+PARSER_VERSION = "3"
 
 _ANGLED = re.compile(r"<([^<>\s]+)>")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _PLAIN_FROM = re.compile(r"\s*(?:([A-Za-z0-9 ]*)<)?([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)(?(1)>)\s*")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what a Postgres text refuses
 _ATTRIBUTION = re.compile(r"\bmessage from\b", re.IGNORECASE)
+_MOST_HEADER_BYTES = 1_000_000
 _MOST_IDS = 200  # a References header longer than that is an attack or a bug; the newest ids matter
 
 
@@ -45,7 +47,10 @@ def parse_message(raw: bytes) -> ParsedMessage:
     try:
         parts = _parse_fast(raw)
     except Exception:  # the parser's own errors and, on odd input, a panic of its runtime
-        parts = _parse_tolerant(raw)
+        try:
+            parts = _parse_tolerant(raw)
+        except Exception as error:  # a thousand parts within parts end its recursion
+            parts = _parse_headers(raw, f"only its headers could be read ({type(error).__name__})")
     headers = [(storable(name), storable(value)) for name, value in parts.headers]
     first = _first_of(headers)
     html = storable("\n".join(parts.html)) if parts.html else None
@@ -133,6 +138,14 @@ def _parse_tolerant(raw: bytes) -> _Parts:
             parts.html.append(_text(part, content))
         else:
             parts.plain.append(_text(part, content))
+    return parts
+
+
+def _parse_headers(raw: bytes, reason: str) -> _Parts:
+    parts = _Parts()
+    parts.error = reason
+    mail = BytesHeaderParser().parsebytes(raw[:_MOST_HEADER_BYTES])
+    parts.headers = [(name, _decoded(value)) for name, value in mail.items()]
     return parts
 
 

@@ -9,14 +9,21 @@ import re
 from collections.abc import Iterator
 from email.header import decode_header
 from email.message import Message
+from email.parser import BytesHeaderParser
 
+_LONGEST_MAIL = 1_000_000
+"""A report says what failed at its top; below stands a copy of the mail, with all that was attached to it."""
 _LONGEST_TEXT = 60_000
 """So much of a part's text is looked at: delivery reports say what failed at their top."""
 
 
 def read_parts(raw: bytes) -> Message:
-    """The MIME tree of a raw mail; odd bytes give an odd tree, never an error."""
-    return email.message_from_bytes(raw, policy=email.policy.compat32)
+    """The MIME tree of a raw mail's beginning; odd bytes give an odd tree, never an error."""
+    raw = raw[:_LONGEST_MAIL]
+    try:
+        return email.message_from_bytes(raw, policy=email.policy.compat32)
+    except RecursionError:  # parts within parts, a thousand deep: the headers are all that is read of it
+        return BytesHeaderParser(policy=email.policy.compat32).parsebytes(raw)
 
 
 def walk(root: Message) -> Iterator[Message]:

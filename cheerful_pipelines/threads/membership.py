@@ -1,7 +1,7 @@
 """Which messages are one conversation, by Message-ID, In-Reply-To and References. Pure; any order, one answer.
 
 Membership only (steps 1 and 2 of the published JWZ algorithm, absent parents kept as ghosts): who replies to whom
-inside a conversation is another question. Cycles and self references do no harm: joining twice is joining once.
+inside a conversation stands in reply_tree.py. Cycles and self references do no harm: joining twice is joining once.
 """
 
 from collections import defaultdict
@@ -11,12 +11,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LinkedMessage:
-    """The ids of one message. `key` names the copy, `message_id` it and its copies in other mailboxes."""
+    """The ids of one message. `key` names the copy, `message_id` it and its copies in other mailboxes.
+
+    `content` tells mails apart that carry one id: some programs give the same id to everything that they send.
+    """
 
     key: Hashable
     message_id: str | None
     in_reply_to: tuple[str, ...]
     reference_ids: tuple[str, ...]
+    content: Hashable = None
 
 
 _Node = tuple[str, Hashable]
@@ -57,15 +61,22 @@ def conversations(
     """Conversation of each message key. `same_thread` joins pairs of keys that are together for another reason.
 
     The name of a conversation is its smallest Message-ID, known or only referred to; where it has none, its
-    smallest key. It depends on the set of messages alone, never on their order.
+    smallest key. It depends on the set of messages alone, never on their order. An id that different mails carry
+    joins those who refer to it, and none of those who carry it.
     """
+    messages = list(messages)
+    contents: dict[str, set[Hashable]] = defaultdict(set)
+    for message in messages:
+        if message.message_id:
+            contents[message.message_id].add(message.content)
     forest = _Forest()
     keys: dict[Hashable, None] = {}
     for message in messages:
         node = ("key", message.key)
         keys[message.key] = None
         forest.root(node)
-        ids = (message.message_id, *message.in_reply_to, *message.reference_ids)
+        own = message.message_id if message.message_id and len(contents[message.message_id]) == 1 else None
+        ids = (own, *message.in_reply_to, *message.reference_ids)
         for message_id in ids:
             if message_id:
                 forest.join(node, ("id", message_id))

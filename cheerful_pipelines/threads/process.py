@@ -233,7 +233,13 @@ def thread_facts(
             failed = (reading.bounced_message_id,) if reading and reading.bounced_message_id else ()
             parsed = message.parsed
             links.append(
-                LinkedMessage(key, parsed.rfc822_message_id, (*parsed.in_reply_to, *failed), parsed.reference_ids)
+                LinkedMessage(
+                    key,
+                    parsed.rfc822_message_id,
+                    (*parsed.in_reply_to, *failed),
+                    parsed.reference_ids,
+                    content=message.message_id,
+                )
             )
             pairs.append(((str(first.gmail_account_id), first.gmail_message_id), key))
     named = conversations(links, pairs)

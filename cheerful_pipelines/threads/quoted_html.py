@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
+from cheerful_pipelines.gmail.html_text import bounded_html
+
 _VOID = frozenset(
     [
         "area",
@@ -185,7 +187,7 @@ def _quote_kind(tag: str, named: dict[str, str]) -> str | None:
 def html_without_quotation(html: str) -> HtmlText:
     """Visible text of an HTML body without what its mark-up calls quotation; whole where nothing else has words."""
     reader = _Reader()
-    reader.feed(html)
+    reader.feed(bounded_html(html))
     reader.close()
     pieces = reader.pieces
     plain = [i for i, piece in enumerate(pieces) if piece.kind == "plain" and _WORD.search(piece.text)]

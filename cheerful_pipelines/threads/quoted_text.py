@@ -14,6 +14,8 @@ from cheerful_pipelines.gmail.html_text import html_to_text
 from cheerful_pipelines.threads import quote_phrases as phrases
 from cheerful_pipelines.threads.quoted_html import html_without_quotation
 
+_LONGEST_BODY = 300_000
+"""So many characters of a text are read: some fifty thousand words. The raw mail keeps all of it."""
 _LONGEST_LINE = 2_000
 """Patterns look at this much of a line; no header of a quotation is longer."""
 _LONGEST_HEADER = 600
@@ -82,7 +84,7 @@ def new_words(body_text: str, body_html: str | None = None) -> NewWords:
 
     Never empty where the body has words: what would be stripped to nothing comes back whole.
     """
-    whole = tidy(body_text)
+    whole = tidy(body_text[:_LONGEST_BODY])
     marked = False
     if body_html and (not _WORD.search(whole) or body_text == html_to_text(body_html)):
         html = html_without_quotation(body_html)
@@ -224,6 +226,7 @@ def _role(line: str) -> str | None:
 
 
 def _is_quoted(line: str) -> bool:
+    line = line[:_LONGEST_LINE]
     return _QUOTED.match(line) is not None and _NOT_QUOTED.match(line) is None
 
 

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.gmail.store import canonical_key
+from cheerful_pipelines.storage.blobs import sha256_hex
 from cheerful_pipelines.threads.bounces import read_report
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
 from cheerful_pipelines.threads.quoted_html import html_without_quotation
@@ -54,7 +56,12 @@ def agreed_threads(data: Path, *, shuffle: int | None = None) -> Score:
         links = []
         for item, raw in zip(expected["messages"], raws, strict=True):
             parsed = parse_message(raw)
-            links.append(LinkedMessage(item["n"], parsed.rfc822_message_id, parsed.in_reply_to, parsed.reference_ids))
+            content = canonical_key(parsed, sha256_hex(raw))
+            links.append(
+                LinkedMessage(
+                    item["n"], parsed.rfc822_message_id, parsed.in_reply_to, parsed.reference_ids, content=content
+                )
+            )
         if shuffle is not None:
             Random(shuffle).shuffle(links)
         groups: dict[str, set[int]] = defaultdict(set)
