@@ -9,6 +9,7 @@ as large: what is proportional to the change is equal in both.
 """
 
 import argparse
+import sys
 import tempfile
 import time
 from datetime import timedelta
@@ -27,6 +28,9 @@ from cheerful_pipelines.storage.migrate import migrate
 from cheerful_pipelines.threads.process import ProcessReport, process_campaign
 from cheerful_pipelines.threads.replay import replay_campaign
 from cheerful_pipelines.threads.store import ThreadStore
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 from cheerful_pipelines_tests.builders import START, MessageBuilder, a_campaign, a_message, an_account
 
 COUNTED = "sum(seq_tup_read + idx_tup_fetch) as read, sum(n_tup_ins + n_tup_upd + n_tup_del) as written"

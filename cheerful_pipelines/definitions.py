@@ -26,6 +26,7 @@ from cheerful_pipelines.resources import RESOURCES
 from cheerful_pipelines.schedules import SCHEDULES
 from cheerful_pipelines.threads.assets import ASSETS as THREAD_ASSETS
 from cheerful_pipelines.threads.checks import CHECKS as THREAD_CHECKS
+from cheerful_pipelines.threads.checks import JOBS as THREAD_JOBS
 from cheerful_pipelines.threads.sensors import SENSORS as THREAD_SENSORS
 
 
@@ -54,7 +55,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *METRIC_SENSORS,
         ],
         schedules=SCHEDULES,
-        jobs=[*JOBS, *RECIPIENT_JOBS, *GMAIL_JOBS],
+        jobs=[*JOBS, *RECIPIENT_JOBS, *GMAIL_JOBS, *THREAD_JOBS],
         resources={**RESOURCES, **overrides},
         # A process a step costs three times a run; every step of ours is short or waits for the network.
         executor=dg.in_process_executor,

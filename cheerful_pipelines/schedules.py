@@ -9,6 +9,7 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_EXPORT
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.threads.checks import thread_proof
 
 
 @dg.schedule(
@@ -60,6 +61,20 @@ def nightly_reconcile(
         )
 
 
+@dg.schedule(
+    job=thread_proof,
+    cron_schedule="50 3 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night: a random sample of each campaign's threads is made again from raw mail and compared.",
+)
+def nightly_proof(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run for all campaigns."""
+    return dg.RunRequest(
+        run_key=f"proof:{context.scheduled_execution_time:%Y-%m-%d}", tags={"cheerful/trigger": "schedule"}
+    )
+
+
 def months_to_reconcile(now: datetime) -> tuple[date, date]:
     """First days of the previous and the running month, in UTC.
 
@@ -70,4 +85,4 @@ def months_to_reconcile(now: datetime) -> tuple[date, date]:
     return (running - timedelta(days=1)).replace(day=1), running
 
 
-SCHEDULES = [metrics_sheet_hourly, nightly_reconcile]
+SCHEDULES = [metrics_sheet_hourly, nightly_proof, nightly_reconcile]

@@ -94,5 +94,9 @@ def test_sensors_and_schedules_run_without_a_click(defs: dg.Definitions) -> None
 
     assert {sensor.name for sensor in repository.sensor_defs} == RUNNING_SENSORS
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in repository.sensor_defs)
-    assert {schedule.name for schedule in repository.schedule_defs} == {"metrics_sheet_hourly", "nightly_reconcile"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        "metrics_sheet_hourly",
+        "nightly_proof",
+        "nightly_reconcile",
+    }
     assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs)

@@ -48,7 +48,7 @@ class ProcessReport(BaseModel):
     kinds: dict[str, int]
     """Inbound messages of the attributed threads by kind."""
     ambiguous: int
-    latest_states: int
+    recipients_revision: int
 
 
 def process_campaign(store: ThreadStore, blobs: BlobStore, slug: str, *, run_id: str | None = None) -> ProcessReport:
@@ -84,7 +84,7 @@ def process_campaign(store: ThreadStore, blobs: BlobStore, slug: str, *, run_id:
         ambiguous=len(
             {row.gmail_thread_id for row in rows if row.is_ambiguous and row.campaign_id == work.campaign_id}
         ),
-        latest_states=store.latest_state_count(work.campaign_id),
+        recipients_revision=work.recipients_revision,
     )
 
 

@@ -27,13 +27,6 @@ REPORTS = """
      where a.user_id = :user_id and r.kind = 'bounce'
 """
 
-LATEST_STATES = """
-    select count(*) from gmail_thread_state s
-     where s.is_latest and exists (
-        select 1 from thread_attribution t where t.campaign_id = :campaign_id
-           and t.gmail_account_id = s.gmail_account_id and t.gmail_thread_id = s.gmail_thread_id)
-"""
-
 CONSISTENCY = """
     with threads as (
         select distinct gmail_account_id, gmail_thread_id from thread_attribution where campaign_id = :campaign_id

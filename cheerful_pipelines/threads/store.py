@@ -489,11 +489,6 @@ class ThreadStore:
             row = connection.execute(sa.text(queries.CONSISTENCY), {"campaign_id": campaign_id}).mappings().one()
             return {name: int(value) for name, value in row.items()}
 
-    def latest_state_count(self, campaign_id: UUID) -> int:
-        """Latest states of the campaign's threads."""
-        with self._database.transaction() as connection:
-            return int(connection.execute(sa.text(queries.LATEST_STATES), {"campaign_id": campaign_id}).scalar_one())
-
     def fingerprint(self) -> str:
         """A short text that changes with every event, import, processing or export: an idle tick's one cheap query."""
         with self._database.transaction() as connection:
