@@ -1,5 +1,20 @@
 """The longer SQL of `store.py`, as text. No Python rule belongs here."""
 
+# From the mail to the people: joined the other way round, each recipient would look through the whole mailbox.
+RECIPIENT_THREADS = """
+    select distinct g.gmail_account_id, g.gmail_thread_id
+      from gmail_message g
+      join campaign_sender s on s.gmail_account_id = g.gmail_account_id and s.campaign_id = :campaign_id
+     cross join lateral unnest(g.to_keys || g.from_key) as named (key)
+      join campaign_recipient p on p.campaign_id = :campaign_id and p.email_key = named.key
+     where true
+"""
+AMONG_THREADS = """
+       and (g.gmail_account_id, g.gmail_thread_id) in (
+            select cast(account as uuid), thread
+              from unnest(cast(:accounts as text[]), cast(:threads as text[])) as asked (account, thread))
+"""
+
 RELATED = """
     select g.gmail_account_id, g.gmail_thread_id
       from message m join gmail_message g on g.message_id = m.id

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy.dialects.postgresql import array, insert
+from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.errors import NotFoundError, StaleStateError
@@ -169,19 +169,14 @@ class ThreadStore:
 
     def recipient_threads(self, work: CampaignWork, among: Iterable[ThreadKey] | None = None) -> set[ThreadKey]:
         """Threads of the campaign's senders that a recipient of it wrote in or was written to."""
-        mail, person, sender = gmail_message.c, campaign_recipient.c, campaign_sender.c
-        base = sa.and_(person.campaign_id == work.campaign_id, sender.campaign_id == work.campaign_id,
-                       sender.gmail_account_id == mail.gmail_account_id)  # fmt: skip
         found: set[ThreadKey] = set()
         for chunk in self._chunks_or_all(among):
-            for involved in (
-                mail.from_key == person.email_key,
-                mail.to_keys.contains(array([person.email_key])),
-            ):
-                statement = sa.select(mail.gmail_account_id, mail.gmail_thread_id).where(base, involved).distinct()
-                if chunk is not None:
-                    statement = statement.where(_thread_in(mail, chunk))
-                found |= self._keys(statement)
+            sql = queries.RECIPIENT_THREADS + (queries.AMONG_THREADS if chunk is not None else "")
+            values: dict[str, Any] = {"campaign_id": work.campaign_id}
+            if chunk is not None:
+                values |= {"accounts": [str(key[0]) for key in chunk], "threads": [key[1] for key in chunk]}
+            with self._database.transaction() as connection:
+                found |= {(row[0], row[1]) for row in connection.execute(sa.text(sql), values)}
         return found
 
     def attributed_threads(self, campaign_id: UUID, among: Iterable[ThreadKey] | None = None) -> set[ThreadKey]:
@@ -295,21 +290,19 @@ class ThreadStore:
 
     def save_readings(self, readings: Sequence[MessageReading]) -> int:
         """Upsert; returns how many."""
-        read = message_reading.c
-        for chunk in in_batches(readings, 500):
-            statement = insert(message_reading).values(
-                [
-                    item.model_dump(exclude={"bounces"}) | {"bounces": [b.model_dump() for b in item.bounces]}
-                    for item in chunk
-                ]
-            )
-            with self._database.transaction() as connection:
-                connection.execute(
-                    statement.on_conflict_do_update(
-                        index_elements=[read.gmail_account_id, read.gmail_message_id],
-                        set_={name: statement.excluded[name] for name in _READING_VALUES},
-                    )
-                )
+        if not readings:
+            return 0
+        read, statement = message_reading.c, insert(message_reading)
+        statement = statement.on_conflict_do_update(
+            index_elements=[read.gmail_account_id, read.gmail_message_id],
+            set_={name: statement.excluded[name] for name in _READING_VALUES},
+        )
+        rows = [
+            item.model_dump(exclude={"bounces"}) | {"bounces": [b.model_dump() for b in item.bounces]}
+            for item in readings
+        ]
+        with self._database.transaction() as connection:
+            connection.execute(statement, rows)
         return len(readings)
 
     def rival_scopes(self, work: CampaignWork, keys: Iterable[str]) -> list[CampaignScope]:
@@ -402,8 +395,7 @@ class ThreadStore:
                     .where(_thread_in(state, keys), state.is_latest)
                     .values(is_latest=False)
                 )
-                for chunk in in_batches(rows, 500):
-                    connection.execute(insert(gmail_thread_state).values(chunk))
+                connection.execute(sa.insert(gmail_thread_state), rows)
         except sa.exc.IntegrityError as error:
             raise StaleStateError(
                 "Another run stored states of the same threads at the same time.",
@@ -454,9 +446,9 @@ class ThreadStore:
                 )
                 for row in stored.mappings().all():
                     _bring_up_to_date(connection, row, now, run_id)
-            for rows in in_batches(own, 500):
-                values = [row.model_dump() | {"run_id": run_id} for row in rows]
-                connection.execute(insert(thread_attribution).values(values).on_conflict_do_nothing())
+            if own:
+                values = [row.model_dump() | {"run_id": run_id} for row in own]
+                connection.execute(insert(thread_attribution).on_conflict_do_nothing(), values)
             mark = campaign_mark.c
             connection.execute(
                 sa.update(campaign_mark)
