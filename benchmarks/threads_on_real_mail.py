@@ -26,6 +26,7 @@ def main() -> None:
         ("failed addresses", real_mail.failed_addresses),
         ("hard or soft (sisimai)", real_mail.bounce_severity),
         ("bounced Message-IDs", real_mail.bounced_message_ids),
+        ("replies of which no word is lost", real_mail.lost_words),
         ("automatic replies", real_mail.automatic_replies),
     ):
         _print(name, measure, data)

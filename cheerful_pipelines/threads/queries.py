@@ -59,6 +59,12 @@ CONSISTENCY = """
            (select count(*) from threads t where not exists (
                 select 1 from gmail_message g where g.gmail_account_id = t.gmail_account_id
                    and g.gmail_thread_id = t.gmail_thread_id)) as threads_without_messages,
+           (select count(*) from threads t
+             where exists (select 1 from gmail_message g join gmail_message_event e
+                              on e.gmail_account_id = g.gmail_account_id and e.gmail_message_id = g.gmail_message_id
+                             and e.gmail_thread_id <> g.gmail_thread_id and e.ingest_seq = g.ingest_seq
+                            where g.gmail_account_id = t.gmail_account_id
+                              and g.gmail_thread_id = t.gmail_thread_id)) as threads_that_share_a_message,
            (select count(*) from threads t join gmail_account a on a.id = t.gmail_account_id
              where a.user_id <> (select user_id from campaign where id = :campaign_id)) as threads_of_another_client,
            (select count(*) from thread_attribution t join campaign_recipient r on r.id = t.recipient_id

@@ -91,6 +91,37 @@ def exact_replies(data: Path) -> dict[str, Score]:
     return {source: _score(found) for source, found in results.items()}
 
 
+NOT_THE_WRITERS = {
+    "mailgun/talon/bruteforce_test.test_crash_in_extract_signature.1": "a dash and a name: a signature",
+    "github/email_reply_parser/email_1_1.txt": "the footer of a mailing list",
+    "alfonsrv/mail-parser-reply/email_nl_1_1.txt": "the footer of a mailing list",
+}
+
+
+def lost_words(data: Path) -> Score:
+    """Cases in which every word is kept that the source says its writer wrote; NOT_THE_WRITERS is left out."""
+    results = {}
+    for line in (data / "quotes" / "cases.jsonl").read_text().splitlines():
+        case = json.loads(line)
+        for source, expected in case["expected"].items():
+            wanted = [expected["reply_starts_with"]] if "reply_starts_with" in expected else []
+            contained = expected.get("reply_contains", [])
+            wanted += [contained] if isinstance(contained, str) else contained
+            wanted += [
+                fact[3]
+                for fact in expected.get("facts", [])
+                if fact[0] == 0 and fact[1] == "content" and fact[2] in ("contains", "equals")
+            ]
+            if (wanted or "reply_exact" in expected) and case["id"] not in NOT_THE_WRITERS:
+                body = tidy(case["input"])
+                keeps_signature = source == "mailgun/talon" and "bruteforce" not in case["id"]
+                got = (without_quotation(body) or body) if keeps_signature else new_words(body).text
+                exact = Counter(expected.get("reply_exact", "").split()) - Counter(got.split())
+                squeezed = " ".join(got.split())
+                results[f"{source}:{case['id']}"] = not exact and all(" ".join(x.split()) in squeezed for x in wanted)
+    return _score(results)
+
+
 def library_replies(data: Path) -> Score | None:
     """The same text cases by mail-parser-reply, the best kept public library; None where it is not installed."""
     try:

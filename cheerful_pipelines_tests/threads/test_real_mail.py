@@ -9,7 +9,7 @@ from cheerful_pipelines_tests.threads import real_mail
 pytestmark = pytest.mark.real_mail
 
 
-@pytest.mark.parametrize("seed", [None, 1, 2])
+@pytest.mark.parametrize("seed", [None, *range(1, 21)])
 def test_every_thread_on_which_two_programs_agree_is_ours_too(shared_data: Path, seed: int | None) -> None:
     assert real_mail.agreed_threads(shared_data, shuffle=seed).wrong == ()
 
@@ -18,6 +18,10 @@ def test_nine_replies_of_ten_are_exact(shared_data: Path) -> None:
     scores = real_mail.exact_replies(shared_data).values()
 
     assert sum(score.right for score in scores) / sum(score.cases for score in scores) >= 0.93
+
+
+def test_no_word_of_a_writer_is_lost(shared_data: Path) -> None:
+    assert real_mail.lost_words(shared_data).wrong == ()
 
 
 def test_no_public_library_is_closer_on_the_same_cases(shared_data: Path) -> None:
