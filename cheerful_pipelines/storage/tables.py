@@ -464,6 +464,7 @@ thread_attribution = sa.Table(
     sa.Column("confidence", sa.Float, nullable=False),
     sa.Column("is_ambiguous", sa.Boolean, nullable=False, server_default=sa.false()),  # listed, never counted
     sa.Column("conversation_key", sa.Text, nullable=False),
+    sa.Column("conversation_is_guess", sa.Boolean, nullable=False, server_default=sa.false()),  # by its subject only
     sa.Column("run_id", sa.Text),
     _created(),
 )

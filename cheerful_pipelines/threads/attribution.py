@@ -41,7 +41,8 @@ class ThreadFacts(BaseModel):
     """Who wrote to whom in one thread, without texts.
 
     `sent`: (when, to whom) of ours. `received`: (when, who, True where they wrote it); False for somebody who was
-    copied in, or whom a delivery report names.
+    copied in, or whom a delivery report names. `conversation_key`: by headers alone, which decides; `shown_key`: also
+    by subject, where that is all there is.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +51,8 @@ class ThreadFacts(BaseModel):
     sent: tuple[tuple[datetime, tuple[str, ...]], ...]
     received: tuple[tuple[datetime, str, bool], ...]
     conversation_key: str
+    shown_key: str | None = None
+    is_guess: bool = False
 
     @property
     def key(self) -> ThreadKey:
@@ -181,5 +184,6 @@ def _row(
         rule=rule,
         confidence=_CONFIDENCE[rule] * (0.5 if is_ambiguous else 1.0),
         is_ambiguous=is_ambiguous,
-        conversation_key=thread.conversation_key,
+        conversation_key=thread.shown_key or thread.conversation_key,
+        conversation_is_guess=thread.is_guess,
     )

@@ -102,3 +102,5 @@ class ThreadAttribution(BaseModel):
     confidence: float
     is_ambiguous: bool
     conversation_key: str
+    conversation_is_guess: bool = False
+    """No header joins the thread to its conversation, only its subject and its people (subjects.py)."""

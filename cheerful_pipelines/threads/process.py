@@ -22,6 +22,7 @@ from cheerful_pipelines.threads.models import MessageReading, ThreadAttribution
 from cheerful_pipelines.threads.reading import READER_VERSION, direction_of, needs_raw, read_message
 from cheerful_pipelines.threads.states import STATE_VERSION, StateVersion, fold
 from cheerful_pipelines.threads.store import CampaignWork, StoredVersion, ThreadAppend, ThreadStore
+from cheerful_pipelines.threads.subjects import SubjectThread, seeming_answers
 
 logger = get_logger(__name__)
 _Item = TypeVar("_Item")
@@ -99,7 +100,20 @@ def _relevant_threads(store: ThreadStore, work: CampaignWork, touched: set[Threa
         start |= store.report_threads(work)
     else:
         start |= _joined_threads(store, work, touched - start)
+        start |= _threads_of_the_same_people(store, work, start)
     return _with_relatives(store, work, start)
+
+
+def _threads_of_the_same_people(store: ThreadStore, work: CampaignWork, start: set[ThreadKey]) -> set[ThreadKey]:
+    """An answer without headers is told by its subject among the other threads of the same recipient."""
+    people = {
+        key
+        for message in store.messages(start)
+        for key in (message.parsed.from_key, *message.parsed.to_keys)
+        if key and key not in work.identity_keys
+    }
+    ours = store.recipient_keys(work.campaign_id, people) if people else set()
+    return store.threads_of_people(work, ours) if ours else set()
 
 
 def _joined_threads(store: ThreadStore, work: CampaignWork, strangers: set[ThreadKey]) -> set[ThreadKey]:
@@ -224,9 +238,11 @@ def thread_facts(
 ) -> list[ThreadFacts]:
     """Who wrote to whom in each thread, and its conversation, from messages and readings. Drafts do not count."""
     by_thread = _by_thread(message for message in messages if "DRAFT" not in message.label_ids)
-    links, pairs = [], []
+    links, pairs, subjects = [], [], []
     for found in by_thread.values():
+        found.sort(key=lambda one: (one.internal_date, one.gmail_message_id))
         first = found[0]
+        first_key = (str(first.gmail_account_id), first.gmail_message_id)
         for message in found:
             key = (str(message.gmail_account_id), message.gmail_message_id)
             reading = readings.get((message.gmail_account_id, message.gmail_message_id))
@@ -241,18 +257,30 @@ def thread_facts(
                     content=message.message_id,
                 )
             )
-            pairs.append(((str(first.gmail_account_id), first.gmail_message_id), key))
-    named = conversations(links, pairs)
-    return [
-        _facts(
-            key,
-            found,
-            readings,
-            identity_keys,
-            named[(str(found[0].gmail_account_id), found[0].gmail_message_id)],
+            pairs.append((first_key, key))
+        subjects.append(
+            SubjectThread(
+                first_key,
+                first.parsed.subject,
+                bool(first.parsed.in_reply_to or first.parsed.reference_ids),
+                _people(found, identity_keys),
+                first.internal_date,
+            )
         )
-        for key, found in by_thread.items()
-    ]
+    guesses = seeming_answers(subjects)
+    named = conversations(links, pairs)
+    shown = conversations(links, [*pairs, *guesses.items()]) if guesses else named
+    facts = []
+    for thread_key, found in by_thread.items():
+        first_key = (str(found[0].gmail_account_id), found[0].gmail_message_id)
+        fact = _facts(thread_key, found, readings, identity_keys, named[first_key])
+        facts.append(fact.model_copy(update={"shown_key": shown[first_key], "is_guess": first_key in guesses}))
+    return facts
+
+
+def _people(messages: Iterable[StoredMessage], identity_keys: frozenset[str]) -> frozenset[str]:
+    named = {key for message in messages for key in (message.parsed.from_key, *message.parsed.to_keys) if key}
+    return frozenset(named - identity_keys)
 
 
 def _facts(

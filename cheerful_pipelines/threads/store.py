@@ -179,6 +179,23 @@ class ThreadStore:
                 found |= {(row[0], row[1]) for row in connection.execute(sa.text(sql), values)}
         return found
 
+    def threads_of_people(self, work: CampaignWork, keys: Iterable[str]) -> set[ThreadKey]:
+        """Threads of the campaign's senders in which one of these people writes or is written to."""
+        mail, sender = gmail_message.c, campaign_sender.c
+        found: set[ThreadKey] = set()
+        for chunk in in_batches(sorted(set(keys)), _CHUNK):
+            people = sa.cast(chunk, sa.ARRAY(sa.Text))
+            found |= self._keys(
+                sa.select(mail.gmail_account_id, mail.gmail_thread_id)
+                .where(
+                    sender.campaign_id == work.campaign_id,
+                    sender.gmail_account_id == mail.gmail_account_id,
+                    sa.or_(mail.from_key == sa.any_(people), mail.to_keys.overlap(people)),
+                )
+                .distinct()
+            )
+        return found
+
     def attributed_threads(self, campaign_id: UUID, among: Iterable[ThreadKey] | None = None) -> set[ThreadKey]:
         """Threads that belong to the campaign already."""
         row = thread_attribution.c
@@ -503,6 +520,7 @@ class ThreadStore:
         return [None] if among is None else list(in_batches(sorted(set(among)), _CHUNK))
 
 
+_ATTRIBUTION_VALUES = {"is_ambiguous", "rule", "confidence", "conversation_key", "conversation_is_guess"}
 _BODIES = frozenset(("body_text", "body_html", "attachments"))
 _READING_VALUES = (
     "reader_version", "direction", "kind", "evidence", "new_words", "bounces", "bounced_message_id", "returns_at",
@@ -520,7 +538,7 @@ def _bring_up_to_date(
     if found is None:
         connection.execute(sa.delete(thread_attribution).where(_same_attribution(identity)))
         return
-    values = found.model_dump(include={"is_ambiguous", "rule", "confidence", "conversation_key"})
+    values = found.model_dump(include=_ATTRIBUTION_VALUES)
     if any(row[name] != value for name, value in values.items()):
         connection.execute(
             sa.update(thread_attribution).where(_same_attribution(identity)).values(**values, run_id=run_id)
