@@ -192,6 +192,11 @@ class CampaignStore:
                 # What was passed over is wanted now: months that were complete no longer are.
                 for table in (passed_over_message, archive_month):
                     connection.execute(sa.delete(table).where(table.c.gmail_account_id == was_narrow))
+                connection.execute(
+                    sa.update(account_mark)
+                    .where(account_mark.c.gmail_account_id == was_narrow)
+                    .values(archive_complete_from=None)
+                )
             statement = insert(gmail_account).values(id=uuid4(), user_id=user_id, alias=alias, **values)
             account_id = connection.execute(
                 statement.on_conflict_do_update(index_elements=[gmail_account.c.alias], set_=values).returning(

@@ -346,12 +346,14 @@ def test_a_scope_is_kept_unless_it_is_named_and_a_wider_one_reads_the_months_aga
                 "select id, '2026-10-01', 1, 0, 0, now() from gmail_account"
             )
         )
+        connection.execute(sa.text("update account_mark set archive_complete_from = '2026-10-01'"))
     scopes += [add("--scope", "all"), add()]
 
     assert scopes == ["campaign", "campaign", "all", "all"]
     with database.transaction() as connection:
         assert connection.execute(sa.text("select count(*) from passed_over_message")).scalar_one() == 0
         assert connection.execute(sa.text("select count(*) from archive_month")).scalar_one() == 0
+        assert connection.execute(sa.text("select archive_complete_from from account_mark")).scalar_one() is None
 
 
 def test_a_key_file_that_others_can_read_is_pointed_out(google: LocalGoogleAdmin, tmp_path: Path) -> None:
