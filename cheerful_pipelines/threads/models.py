@@ -40,7 +40,7 @@ class MessageReading(BaseModel):
     reader_version: str
     direction: Direction
     kind: MessageKind
-    evidence: str | None
+    evidence: str | None  # the header or line that says so; of a person's mail, that another one is passed on in it
     new_words: str
     bounces: tuple[FailedRecipient, ...]
     bounced_message_id: str | None

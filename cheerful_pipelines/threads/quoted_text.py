@@ -73,10 +73,14 @@ _LONGEST_CLOSING = 4
 
 @dataclass(frozen=True)
 class NewWords:
-    """`text` is what was written; `only_quotation` says that all of it is marked as quoted: nothing new in it."""
+    """`text` is what was written; `only_quotation` says that all of it is marked as quoted: nothing new in it.
+
+    `forwards` says that a forwarded mail stands in it, from its mark to the end.
+    """
 
     text: str
     only_quotation: bool = False
+    forwards: bool = False
 
 
 def new_words(body_text: str, body_html: str | None = None) -> NewWords:
@@ -96,7 +100,7 @@ def new_words(body_text: str, body_html: str | None = None) -> NewWords:
     own = without_quotation(whole)
     if not _WRITTEN.search(own):
         return NewWords(text=whole.strip(), only_quotation=_only_marked_quotation(whole))
-    return NewWords(text=without_signature(own))
+    return NewWords(text=without_signature(own), forwards=_has_forwarded(own.split("\n")))
 
 
 def tidy(text: str) -> str:
@@ -264,6 +268,10 @@ def _without_trailing_rules(lines: list[str]) -> str:
     return "\n".join(lines[:end]).strip("\n").rstrip()
 
 
+def _has_forwarded(lines: list[str]) -> bool:
+    return any(_FORWARDED.match(line[:_LONGEST_LINE]) for line in lines)
+
+
 def _only_marked_quotation(text: str) -> bool:
     """Every line with words is a '>' line or the header above one: certainly nothing new."""
     lines = text.split("\n")
@@ -282,7 +290,7 @@ def without_signature(text: str) -> str:
     Cautious on purpose: a line with digits after a closing may be the postal address that we asked for.
     """
     lines = text.split("\n")
-    if any(_FORWARDED.match(line[:_LONGEST_LINE]) for line in lines):
+    if _has_forwarded(lines):
         return text.strip("\n").rstrip()
     kept = _without_list_footer(lines)
     for cut in (_cut_delimiter, _cut_sent_from, _cut_closing, _cut_sent_from):

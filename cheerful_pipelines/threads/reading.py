@@ -10,8 +10,10 @@ from cheerful_pipelines.gmail.models import StoredMessage
 from cheerful_pipelines.threads import auto_replies, bounces, quoted_text
 from cheerful_pipelines.threads.models import Direction, MessageKind, MessageReading
 
-READER_VERSION = "reader-2"
+READER_VERSION = "reader-3"
 
+FORWARDED = "a forwarded mail below the writer's own words"
+"""Evidence of a person's mail that passes another one on: its words are kept, and are not all the writer's."""
 _FORGED = re.compile(r"\bdmarc=fail\b", re.I)
 _NEVER_OURS = frozenset(("bounce", "delayed", "delivered", "complaint"))
 
@@ -50,13 +52,14 @@ def read_message(stored: StoredMessage, raw: bytes | None, identity_keys: frozen
     automatic = None if report else _automatic(stored, text, direction)
     kind: MessageKind = report.kind if report else automatic.kind if automatic else "human"
     absent = kind == "out_of_office"
+    forwarded = FORWARDED if words.forwards else None
     return MessageReading(
         gmail_account_id=stored.gmail_account_id,
         gmail_message_id=stored.gmail_message_id,
         reader_version=READER_VERSION,
         direction="theirs" if kind in _NEVER_OURS else direction,
         kind=kind,
-        evidence=report.evidence if report else automatic.evidence if automatic else None,
+        evidence=report.evidence if report else automatic.evidence if automatic else forwarded,
         new_words=text,
         bounces=report.failed if report else (),
         bounced_message_id=report.bounced_message_id if report else None,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cheerful_pipelines.threads.auto_replies import find_automatic, find_return
 from cheerful_pipelines.threads.bounces import may_be_report, read_report
-from cheerful_pipelines.threads.reading import read_message
+from cheerful_pipelines.threads.reading import FORWARDED, read_message
 from cheerful_pipelines_tests.builders import a_message
 from cheerful_pipelines_tests.threads.mailroom import OURS, answer, pitch, stored
 
@@ -207,3 +207,30 @@ def test_our_name_on_a_forged_mail_is_theirs() -> None:
 def test_the_raw_mail_is_asked_for_only_where_it_may_be_a_report() -> None:
     assert not may_be_report((("From", "ana@creator.example"),), "Re: A gift")
     assert may_be_report((("From", "MAILER-DAEMON@mx.example"),), "Undelivered")
+
+
+def test_a_person_who_passes_a_mail_on_is_a_person_and_it_is_marked() -> None:
+    raw = answer(
+        "Can you take this?\n\n---------- Forwarded message ---------\nFrom: Mia <mia@brand.example>\nHi"
+    ).bytes()
+    found = read_message(stored(raw), None, OURS)
+
+    assert (found.kind, found.evidence) == ("human", FORWARDED)
+
+
+def test_a_vacation_notice_of_what_looks_like_a_mail_system_is_no_bounce() -> None:
+    """Others put people on a block list for it."""
+    notice = a_message().sender("postmaster@creator.example").subject("Automatic reply: A gift for you")
+    raw = (
+        notice.header("Auto-Submitted", "auto-replied (vacation)").text("I am out of office until 12 October.").bytes()
+    )
+    found = read_message(stored(raw), raw, OURS)
+
+    assert (found.kind, found.bounces) == ("out_of_office", ())
+
+
+def test_a_report_whose_first_recipient_has_no_diagnostic_blames_the_second_for_its_own() -> None:
+    found = read_report(report(ANA, BO))
+
+    assert found is not None
+    assert [f.reason for f in found.failed] == ["user unknown", "mailbox full"]

@@ -73,6 +73,8 @@ def test_a_forwarded_mail_is_kept_whole() -> None:
     )
 
     assert new_words(body).text == body
+    assert new_words(body).forwards
+    assert not new_words("Can you take this?").forwards
 
 
 def test_a_postal_address_below_the_closing_is_kept() -> None:

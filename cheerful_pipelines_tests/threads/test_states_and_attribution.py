@@ -97,6 +97,14 @@ def test_two_answers_to_a_mail_that_nobody_has_are_one_conversation() -> None:
     assert found == {1: "b", 2: "b"}
 
 
+def test_several_ids_in_one_in_reply_to_join_all_that_they_name() -> None:
+    found = conversations(
+        [LinkedMessage(1, "a", (), ()), LinkedMessage(2, "b", (), ()), LinkedMessage(3, "c", ("a", "b"), ())]
+    )
+
+    assert len(set(found.values())) == 1
+
+
 def test_a_cycle_and_a_self_reference_do_no_harm() -> None:
     found = conversations([LinkedMessage(1, "a", ("b",), ("a",)), LinkedMessage(2, "b", ("a",), ())])
 
