@@ -43,6 +43,7 @@ _CURRENCY = {
     "£": "GBP", "gbp": "GBP", "pound": "GBP", "pounds": "GBP",
     "chf": "CHF", "franc": "CHF", "francs": "CHF", "r$": "BRL", "brl": "BRL", "reais": "BRL",
 }  # fmt: skip
+_DIGIT = re.compile(r"\d")
 _RATE_ASKED = re.compile(
     r"\b(paid|compensation|compensated|budget|fee|rate|payment|remuneration|commission)\b[^.!?]{0,60}\?"
     r"|\b(pagad\w+|remunerad\w+|presupuesto|tarifa|pag[oa]|cache|orcamento|remunere\w*|budget|bezahlt|vergut\w+|honorar)\b[^.!?]{0,60}\?"
@@ -59,7 +60,7 @@ _BIGGEST_SENSIBLE = 10_000_000.0
 def address_in(normalised: str) -> str | None:
     """The words of a postal address, or None. Street and number in five languages' shapes; nothing is validated."""
     folded = fold(normalised)
-    if not any(letter.isdigit() for letter in folded):
+    if _DIGIT.search(folded) is None:
         return None
     match = _ADDRESS.search(folded)
     return None if match is None else normalised[match.start() : match.end()]

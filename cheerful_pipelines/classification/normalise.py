@@ -6,6 +6,7 @@ in folded text points at the same place in the normalised text; `quote_from` lea
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _LOOKALIKES = str.maketrans(
     {
@@ -23,6 +24,7 @@ _BLANKS = re.compile(r"[^\S\n]+")
 _PASSES = 4  # each pass can only bring out what the one before uncovered; text settles after two in practice
 
 
+@lru_cache(maxsize=32)  # one reply is looked at from several sides
 def normalise(text: str) -> str:
     """NFKC, straight quotes and dashes, nothing invisible, single blanks, `\\n` line ends. Idempotent and total."""
     if text.isascii():

@@ -15,9 +15,14 @@ from cheerful_pipelines.classification.normalise import fold
 READ_AT_MOST = 6_000
 """Characters of the newest words that the rules read; beyond that the verdict says `truncated`."""
 LONGEST_QUOTE = 200
+NOTICE = "absence_notice"
+"""The section of absences that are notices even beside words that mean "later"."""
+_PIECE = 3
+_ANY = ""  # the piece of literals that are shorter than one
 
 _SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n\s*\n|\n(?=[-*•>])")
 _LOOKBEHIND = re.compile(r"\(\?<[!=][^)]*\)")  # must have a fixed width
+_PARAGRAPHS = re.compile(r"\n\s*\n")
 _QUOTED_LINE = re.compile(r"^>.*$", re.MULTILINE)
 _BARE_SECTIONS = ("trap", "weak_opt_out", "instructions")
 
@@ -38,6 +43,7 @@ class Rulebook:
 
     rules: tuple[Rule, ...]
     bare: dict[str, re.Pattern[str]]  # "trap", "weak_opt_out", "instructions"
+    by_piece: dict[str, list[tuple[str, list[int]]]]  # a literal's first three letters: (literal, its rules' numbers)
     version: str
 
 
@@ -68,9 +74,18 @@ def rulebook() -> Rulebook:
                 continue
             language, literals, source = (part.strip() for part in line.split(" | ", 2))
             name = f"{section}/{language}/{number}"
-            rules.append(Rule(section, name, tuple(literals.split(",")), compiled(source)))
+            label = "out_of_office" if section == NOTICE else section
+            rules.append(Rule(label, name, tuple(literals.split(",")), compiled(source)))
+    numbers: dict[str, list[int]] = {}
+    for position, rule in enumerate(rules):
+        for literal in rule.literals:
+            numbers.setdefault(literal, []).append(position)
+    by_piece: dict[str, list[tuple[str, list[int]]]] = {}
+    for literal, positions in numbers.items():
+        by_piece.setdefault(literal[:_PIECE] if len(literal) >= _PIECE else _ANY, []).append((literal, positions))
     return Rulebook(
         rules=tuple(rules),
+        by_piece=by_piece,
         bare={name: compiled("|".join(sources)) for name, sources in bare.items()},
         version=hashlib.sha256(f"{READ_AT_MOST}\n{text}".encode()).hexdigest()[:12],
     )
@@ -84,22 +99,38 @@ def compiled(source: str) -> re.Pattern[str]:
     return re.compile(spelled.replace(" ?", r"\s*").replace(" ", r"\s+"), re.MULTILINE)
 
 
-def findings(normalised: str) -> list[Finding]:
+def findings(normalised: str) -> tuple[Finding, ...]:
     """The first match of every rule that fits, in rule order. Quoted lines (`> ...`) are not the writer's words."""
-    folded = _without_quoted_lines(fold(normalised[:READ_AT_MOST]))
+    return _findings(normalised[:READ_AT_MOST])
+
+
+@lru_cache(maxsize=8)  # classifier, guard and flags ask for the same words one after the other
+def _findings(normalised: str) -> tuple[Finding, ...]:
+    folded = _without_quoted_lines(fold(normalised))
     found = []
-    for rule in rulebook().rules:
-        for literal in rule.literals:
-            if literal in folded:
-                break
-        else:
-            continue
+    for rule in _worth_trying(folded):
         for match in rule.pattern.finditer(folded):
             if rule.label == "opt_out" and _is_trap(folded, match):
                 continue
             found.append(Finding(rule.label, rule.name, match.start(), match.end()))
             break
-    return found
+    return tuple(found)
+
+
+def _worth_trying(folded: str) -> list[Rule]:
+    """The rules one of whose literals occurs, in rule order. By the texts' three-letter pieces: most rules are never
+    looked at, which is most of the speed.
+    """
+    book = rulebook()
+    pieces = {_ANY, *(folded[at : at + _PIECE] for at in range(len(folded) - _PIECE + 1))}
+    hits = {
+        number
+        for piece in book.by_piece.keys() & pieces
+        for literal, numbers in book.by_piece[piece]
+        if literal in folded
+        for number in numbers
+    }
+    return [book.rules[number] for number in sorted(hits)]
 
 
 def _without_quoted_lines(folded: str) -> str:
@@ -135,10 +166,29 @@ def quote_of(normalised: str, finding: Finding) -> str:
 
 
 def speaks_of_leaving(normalised: str) -> bool:
-    """Whether a word occurs without which no model may say opt_out."""
-    return rulebook().bare["weak_opt_out"].search(fold(normalised[:READ_AT_MOST])) is not None
+    """Whether a word occurs without which no model may say opt_out, and nothing that only looks like one."""
+    folded = fold(normalised[:READ_AT_MOST])
+    bare = rulebook().bare
+    return bare["weak_opt_out"].search(folded) is not None and bare["trap"].search(folded) is None
 
 
+def without_instructions(normalised: str) -> str:
+    """The text without what speaks to a machine: from such a sentence to the end of its paragraph nothing is read.
+
+    What a person wrote before it, and the other paragraphs, stay. Opt-outs are looked for in the whole text.
+    """
+    if not looks_like_instructions(normalised):
+        return normalised
+    pattern = rulebook().bare["instructions"]
+    kept = []
+    for paragraph in _PARAGRAPHS.split(normalised):
+        found = pattern.search(fold(paragraph))
+        start = len(paragraph) if found is None else sentence_around(paragraph, found.start(), found.end())[0]
+        kept.append(paragraph[:start])
+    return "\n\n".join(part for part in kept if part.strip())
+
+
+@lru_cache(maxsize=8)
 def looks_like_instructions(normalised: str) -> bool:
     """Whether the text speaks to a machine instead of to us. A review flag, never a filter."""
     return rulebook().bare["instructions"].search(fold(normalised)) is not None
