@@ -6,14 +6,21 @@ only where a person wrote words that rules do not settle; what it says is checke
 
 import hashlib
 import json
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from cheerful_pipelines.classification.models import ClassifierIdentity, Conversation, Verdict
-from cheerful_pipelines.classification.verdict import guarded, human_words, settled
+from cheerful_pipelines.classification.budget import Budget
+from cheerful_pipelines.classification.models import CallFailed, ClassifierIdentity, Conversation, Verdict
+from cheerful_pipelines.classification.verdict import Judged, guarded, human_words, settled, settled_opt_out
 
 
 class Classifier(Protocol):
     """Says what the newest human words of a conversation mean."""
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether an answer costs money or somebody's machine: such answers are stored one by one, as they come."""
+        ...
 
     def identity(self) -> ClassifierIdentity:
         """Everything that can change an answer."""
@@ -23,16 +30,31 @@ class Classifier(Protocol):
         """A verdict on a conversation that has human words. Raises CheerfulError where none can be had."""
         ...
 
+    def classify_many(
+        self, conversations: Sequence[Conversation], budget: Budget
+    ) -> Iterator[tuple[int, Verdict | CallFailed]]:
+        """(position, verdict or why there is none) in any order. Raises CheerfulError where no call can succeed."""
+        ...
+
 
 def classify(conversation: Conversation, classifier: Classifier) -> Verdict | None:
     """The verdict on a conversation; None where nobody and nothing has answered yet (no reply is not a label)."""
+    verdict, judged = without_model(conversation)
+    if judged is None:
+        return verdict
+    return guarded(classifier.classify(conversation), judged)
+
+
+def without_model(conversation: Conversation) -> tuple[Verdict | None, Judged | None]:
+    """What needs no model: (verdict, None), or (None, None) without words; else (None, the words to be judged)."""
     verdict = settled(conversation)
     if verdict is not None:
-        return verdict
+        return verdict, None
     judged = human_words(conversation)
     if judged is None:
-        return None
-    return guarded(classifier.classify(conversation), judged)
+        return None, None
+    opt_out = settled_opt_out(judged)
+    return (guarded(opt_out, judged), None) if opt_out is not None else (None, judged)
 
 
 def cache_key(identity: ClassifierIdentity, conversation: Conversation) -> str:

@@ -66,6 +66,18 @@ def address_in(normalised: str) -> str | None:
     return None if match is None else normalised[match.start() : match.end()]
 
 
+def fields_of(normalised: str, words: str) -> dict[str, object]:
+    """Money and address of a reply, where their words stand in `words` just as they were written."""
+    fields: dict[str, object] = {}
+    money = money_in(normalised)
+    if money is not None and money["evidence"] in words:
+        fields["rate"] = money
+    address = address_in(normalised)
+    if address is not None and address in words:
+        fields["address"] = {"evidence": address}
+    return fields
+
+
 def has_postcode(normalised: str) -> bool:
     """Whether something shaped like a postcode of US, UK, CA, BR, PT, FR, DE or ES stands in the text."""
     return _POSTCODE.search(fold(normalised)) is not None

@@ -6,13 +6,14 @@ An opt-out by rule is final; an opt-out by the model alone becomes a review, not
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import resources
 
 from cheerful_pipelines.classification import extract, rules
+from cheerful_pipelines.classification.budget import Budget
 from cheerful_pipelines.classification.language import language_of
-from cheerful_pipelines.classification.models import ClassifierIdentity, Conversation, Label, Verdict
+from cheerful_pipelines.classification.models import CallFailed, ClassifierIdentity, Conversation, Label, Verdict
 from cheerful_pipelines.classification.ngram_model import NgramModel, shipped_model, softmax
 from cheerful_pipelines.classification.normalise import normalise, quote_from
 from cheerful_pipelines.classification.rules import Finding, findings, quote_of, sentence_around
@@ -44,6 +45,8 @@ def shipped_temperature() -> float:
 class LocalClassifier:
     """Implements `Classifier`. Thread-safe; the weights are shared within the process."""
 
+    is_paid = False
+
     def __init__(self, model: NgramModel | None = None, *, temperature: float | None = None) -> None:
         self._model = model or shipped_model()
         self._temperature = shipped_temperature() if temperature is None else temperature
@@ -68,12 +71,19 @@ class LocalClassifier:
             return _verdict("unclear", 0.0, "ngram", "There are no words to judge.", None, True, {})
         return self.judge(judged.message.new_words)
 
+    def classify_many(
+        self, conversations: Sequence[Conversation], budget: Budget
+    ) -> Iterator[tuple[int, Verdict | CallFailed]]:
+        """One after the other; the budget is not touched."""
+        for position, conversation in enumerate(conversations):
+            yield position, self.classify(conversation)
+
     def judge(self, words: str) -> Verdict:
         """One reply by itself. Total: any text gets a verdict."""
         whole = normalise(words)
         opt_out = next((item for item in findings(whole) if item.label == "opt_out"), None)
         text = rules.without_instructions(whole)
-        fields = _fields(text, words)
+        fields = extract.fields_of(text, words)
         if opt_out is not None:
             quote = quote_from(words, quote_of(whole, opt_out))
             return _verdict("opt_out", CONFIDENCE_OF_RULES, "rules", f"Rule {opt_out.rule}.", quote, False, fields)
@@ -136,18 +146,6 @@ class LocalClassifier:
                 break
             at = end
         return best
-
-
-def _fields(text: str, words: str) -> dict[str, object]:
-    """Money and address, where their words stand in the text just as they were written."""
-    fields: dict[str, object] = {}
-    money = extract.money_in(text)
-    if money is not None and money["evidence"] in words:
-        fields["rate"] = money
-    address = extract.address_in(text)
-    if address is not None and address in words:
-        fields["address"] = {"evidence": address}
-    return fields
 
 
 def _verdict(

@@ -62,6 +62,26 @@ class Verdict(BaseModel):
     latency_ms: float | None = None
 
 
+class Usage(BaseModel):
+    """Tokens of one call, re-asks included. Cached ones are among `tokens_in`."""
+
+    model_config = ConfigDict(frozen=True)
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_cached: int = 0
+
+
+class CallFailed(BaseModel):
+    """No verdict, and why; what it used all the same. Never stored as a verdict: the conversation stays pending."""
+
+    model_config = ConfigDict(frozen=True)
+    reason: str
+    usage: Usage = Usage()
+    cost_usd: float | None = 0.0
+    is_for_later: bool = False
+    """Nothing was asked: the budget is used up, or the provider is away."""
+
+
 class PendingConversation(BaseModel):
     """A thread state that the current classifier has not judged yet, with what is to be judged."""
 

@@ -16,6 +16,9 @@ from cheerful_pipelines.classification.normalise import fold, normalise, quote_f
 CONFIDENCE_OF_RULES = 0.97
 """Given to what headers or wording settle. A figure of our own making: `confidence_source` says so."""
 
+GUARD_VERSION = "2"
+"""Raise it when the guards below change what a model's answer becomes."""
+
 _BY_KIND: dict[str, Label] = {
     "bounce": "bounce",
     "out_of_office": "out_of_office",
@@ -83,6 +86,20 @@ def settled(conversation: Conversation) -> Verdict | None:
         label, f"The newest mail to us is {newest.kind.replace('_', ' ')}, and no person answered.",
         needs_review=label in ("unclear", "unrelated"),
     )  # fmt: skip
+
+
+def settled_opt_out(judged: Judged) -> Verdict | None:
+    """An opt-out that a rule finds in the newest words: no model is asked, whatever else they say."""
+    found = opt_out_finding(judged.normalised)
+    if found is None:
+        return None
+    words = judged.message.new_words
+    return _by_rules("opt_out", f"Rule {found.rule}.").model_copy(
+        update={
+            "evidence_quote": quote_from(words, rules.quote_of(judged.normalised, found)),
+            "fields": extract.fields_of(judged.normalised, words),
+        }
+    )
 
 
 def _by_rules(
