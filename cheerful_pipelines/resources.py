@@ -54,9 +54,9 @@ def _sheets() -> "SheetsClient":
 
 @lru_cache(maxsize=1)
 def _classifier() -> "Classifier":
-    from cheerful_pipelines.classification.local_classifier import LocalClassifier
+    from cheerful_pipelines.classification.choice import chosen_classifier
 
-    return LocalClassifier()
+    return chosen_classifier(load_settings())
 
 
 @dg.resource(description="The environment, validated once; secrets masked.")
@@ -89,7 +89,7 @@ def sheets_resource(_context: dg.InitResourceContext) -> "SheetsClient":
     return _sheets()
 
 
-@dg.resource(description="What a reply means: the embedded rules and n-gram model.")
+@dg.resource(description="What a reply means: the classifier that CHEERFUL_CLASSIFIER names.")
 def classifier_resource(_context: dg.InitResourceContext) -> "Classifier":
     return _classifier()
 

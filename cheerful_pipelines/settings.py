@@ -75,6 +75,23 @@ class Settings(BaseSettings):
     gmail_archive_share: float = Field(default=0.8, gt=0, le=1)
     """Of a mailbox's quota: the archive leaves the rest to the live sync."""
 
+    classifier: str = "local"
+    """Who says what a reply means: local, anthropic:MODEL, openai:MODEL or openai-compatible:MODEL."""
+    llm_api_key: SecretStr | None = None
+    llm_base_url: str | None = None
+    """Another endpoint than the provider's own: a proxy, or your vLLM or Ollama (http://host:8000/v1)."""
+    llm_at_once: int = Field(default=16, ge=1, le=200)
+    llm_timeout_seconds: float = Field(default=60.0, gt=0)
+    llm_usd_per_million_tokens_in: float | None = Field(default=None, ge=0)
+    """Prices that the shipped table does not know, or knows otherwise; 0 for a machine of your own."""
+    llm_usd_per_million_tokens_out: float | None = Field(default=None, ge=0)
+    llm_budget_run_usd: float = Field(default=5.0, ge=0)
+    """Most that one run may spend; the rest stays pending, and the run says so."""
+    llm_budget_day_usd: float = Field(default=25.0, ge=0)
+    llm_budget_client_day_usd: float | None = Field(default=None, ge=0)
+    llm_calls_per_day: int = Field(default=20_000, ge=0)
+    """Holds where prices are not known."""
+
     @property
     def gmail_plan(self) -> QuotaPlan:
         """The price table."""
@@ -91,6 +108,26 @@ class Settings(BaseSettings):
     def gmail_project_units_a_minute(self) -> int:
         """Of all mailboxes together."""
         return self.gmail_project_units_per_minute or self.gmail_plan.project_units_a_minute
+
+    @field_validator("classifier")
+    @classmethod
+    def _classifier_is_known(cls, value: str) -> str:
+        if value != "local" and re.fullmatch(r"(anthropic|openai|openai-compatible):\S+", value) is None:
+            raise ValueError(
+                f"CHEERFUL_CLASSIFIER={value!r} is not known. Write local, anthropic:MODEL, openai:MODEL, or "
+                "openai-compatible:MODEL with CHEERFUL_LLM_BASE_URL"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _classifier_is_complete(self) -> Self:
+        if self.classifier.startswith("openai-compatible:") and not self.llm_base_url:
+            raise ValueError(
+                "CHEERFUL_CLASSIFIER=openai-compatible:... needs CHEERFUL_LLM_BASE_URL, such as http://host/v1"
+            )
+        if self.classifier.startswith(("anthropic:", "openai:")) and self.llm_api_key is None:
+            raise ValueError(f"CHEERFUL_CLASSIFIER={self.classifier} needs CHEERFUL_LLM_API_KEY")
+        return self
 
     @field_validator("credentials_key")
     @classmethod

@@ -47,6 +47,8 @@ class Campaign(BaseModel):
     """Field (email, name, handle, or a name of one's own) to the headers under which it may stand, best first."""
     writes_problems_tab: bool = False
     metrics_spreadsheet_id: str | None
+    llm_local_only: bool = False
+    """No word of this campaign's mail goes to a hosted model: the embedded classifier judges it."""
 
     @field_validator("column_mapping", mode="before")
     @classmethod

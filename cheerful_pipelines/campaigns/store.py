@@ -65,6 +65,7 @@ class CampaignStore:
         header_row: int | None = None,
         column_mapping: Mapping[str, str | Sequence[str]] | None = None,
         writes_problems_tab: bool = False,
+        llm_local_only: bool = False,
         metrics_spreadsheet_id: str | None = None,
         sender_aliases: Sequence[str] = (),
     ) -> Campaign:
@@ -86,6 +87,7 @@ class CampaignStore:
             "header_row": header_row,
             "column_mapping": dict(column_mapping or {}),
             "writes_problems_tab": writes_problems_tab,
+            "llm_local_only": llm_local_only,
             "metrics_spreadsheet_id": metrics_spreadsheet_id,
         }
         with self._database.transaction() as connection:

@@ -103,6 +103,40 @@ class JudgedState(BaseModel):
     verdict: Verdict
 
 
+class SpendRow(BaseModel):
+    """Calls that were made, whether they gave verdicts or not."""
+
+    model_config = ConfigDict(frozen=True)
+    calls: int
+    tokens_in: int
+    tokens_out: int
+    cost_usd: float | None
+
+
+class OpenBatch(BaseModel):
+    """A batch that a provider has or is getting, and that was not taken in yet."""
+
+    model_config = ConfigDict(frozen=True)
+    id: UUID
+    campaign_slug: str
+    classifier_version: str
+    status: str
+    handle: str | None
+    requests: int
+
+
+class StoredEvaluation(BaseModel):
+    """How a version did on the golden set. `document` is an `Evaluation` of evaluate.py."""
+
+    model_config = ConfigDict(frozen=True)
+    classifier_version: str
+    provider: str
+    model: str
+    passed: bool
+    document: dict[str, Any]
+    created_at: datetime
+
+
 class EffectiveLabel(BaseModel):
     """What a thread counts as: a person's word where there is one, else the newest verdict."""
 
@@ -113,6 +147,23 @@ class EffectiveLabel(BaseModel):
     is_override: bool
     confidence: float | None  # None: a person said so
     needs_review: bool
+    thread_state_id: int | None = None  # the state that was judged; None: only a person said something
+    model_label: Label | None = None  # what the newest verdict says, override or not
+
+
+class Override(BaseModel):
+    """A person's word on a thread; revoked ones are kept."""
+
+    model_config = ConfigDict(frozen=True)
+    gmail_account_id: UUID
+    account: str
+    gmail_thread_id: str
+    label: Label
+    author: str
+    reason: str
+    source: Literal["command", "sheet"]
+    created_at: datetime
+    revoked_at: datetime | None
 
 
 class StoredVerdict(BaseModel):
@@ -137,3 +188,10 @@ class ClassificationReport(BaseModel):
     inserted: int = 0
     cost_usd: float | None = 0.0  # None: at least one call of unknown price
     labels: dict[str, int] = {}  # of the new verdicts
+    calls: int = 0  # of a paid model
+    tokens_in: int = 0
+    tokens_out: int = 0
+    failed: int = 0  # asked in vain; still pending
+    left_pending: int = 0  # not asked: no budget, or the provider is away
+    judged_by_fallback: int = 0  # of those, judged by the embedded default meanwhile
+    stopped_because: str | None = None

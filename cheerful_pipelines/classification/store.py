@@ -1,12 +1,15 @@
 """Verdicts and people's corrections in Postgres. Verdicts are never changed or deleted; an override outranks them."""
 
 from collections.abc import Collection, Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
+from cheerful_pipelines.classification.drift import LabelMix
+from cheerful_pipelines.classification.llm_store import SpendKind, insert_spend
 from cheerful_pipelines.classification.models import (
     ClassifierIdentity,
     Conversation,
@@ -14,16 +17,23 @@ from cheerful_pipelines.classification.models import (
     EffectiveLabel,
     JudgedState,
     Label,
+    Override,
     PendingConversation,
+    SpendRow,
     StoredVerdict,
     Verdict,
 )
+from cheerful_pipelines.classification.review import ReviewItem
 from cheerful_pipelines.errors import NotFoundError
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import (
     campaign,
+    campaign_mark,
+    gmail_account,
     gmail_message,
     gmail_thread_state,
+    llm_batch,
+    llm_batch_item,
     message_reading,
     thread_attribution,
     thread_override,
@@ -77,19 +87,164 @@ class VerdictStore:
         with self._database.transaction() as connection:
             return {row["cache_key"]: _verdict(row) for row in connection.execute(statement).mappings()}
 
-    def save(self, judged: Sequence[JudgedState], identity: ClassifierIdentity, *, run_id: str | None) -> int:
-        """Store verdicts; a state that has one by this classifier keeps it. Returns the rows inserted."""
-        if not judged:
+    def save(
+        self,
+        judged: Sequence[JudgedState],
+        identity: ClassifierIdentity,
+        *,
+        run_id: str | None,
+        campaign_id: UUID | None = None,
+        spend: SpendRow | None = None,
+        kind: SpendKind = "live",
+    ) -> int:
+        """Store verdicts, and what they cost; a state that has one by this classifier keeps it. Returns new rows."""
+        if not judged and spend is None:
             return 0
         rows = [_row(item, identity, run_id) for item in judged]
         statement = insert(thread_verdict).on_conflict_do_nothing(
             index_elements=[thread_verdict.c.thread_state_id, thread_verdict.c.classifier_version]
         )
         with self._database.transaction() as connection:
-            return len(connection.execute(statement.returning(thread_verdict.c.id), rows).all())
+            if spend is not None:
+                version = identity.version
+                insert_spend(connection, kind, spend, campaign_id=campaign_id, version=version, run_id=run_id)
+            return len(connection.execute(statement.returning(thread_verdict.c.id), rows).all()) if rows else 0
 
-    def set_override(self, account_id: UUID, thread_id: str, label: Label, *, author: str, reason: str) -> None:
-        """A person's word on a thread. The one before is revoked, not deleted; the same again does nothing."""
+    def save_batch(
+        self,
+        judged: Sequence[JudgedState],
+        identity: ClassifierIdentity,
+        batch_id: UUID,
+        *,
+        campaign_id: UUID,
+        spend: SpendRow,
+        run_id: str | None,
+    ) -> int:
+        """Verdicts, their cost and the end of the batch in one transaction; a batch taken in before changes nothing."""
+        statement = insert(thread_verdict).on_conflict_do_nothing(
+            index_elements=[thread_verdict.c.thread_state_id, thread_verdict.c.classifier_version]
+        )
+        rows = [_row(item, identity, run_id) for item in judged]
+        with self._database.transaction() as connection:
+            is_first = connection.execute(
+                sa.update(llm_batch)
+                .where(llm_batch.c.id == batch_id, llm_batch.c.status != "taken_in")
+                .values(status="taken_in", finished_at=sa.func.now())
+            ).rowcount
+            if not is_first:
+                return 0
+            version = identity.version
+            insert_spend(connection, "batch", spend, campaign_id=campaign_id, version=version, run_id=run_id)
+            return len(connection.execute(statement.returning(thread_verdict.c.id), rows).all()) if rows else 0
+
+    def label_mix(self, campaign_id: UUID) -> LabelMix:
+        """Labels given on the campaign's threads in the last day, and in the 28 days before it."""
+        threads = _threads(campaign_id).subquery()
+        day_ago = sa.func.now() - timedelta(days=1)
+        recent = thread_verdict.c.created_at >= day_ago
+        statement = (
+            sa.select(thread_verdict.c.label, recent.label("is_recent"), sa.func.count())
+            .join(
+                threads,
+                (thread_verdict.c.gmail_account_id == threads.c.gmail_account_id)
+                & (thread_verdict.c.gmail_thread_id == threads.c.gmail_thread_id),
+            )
+            .where(thread_verdict.c.created_at >= day_ago - timedelta(days=28))
+            .group_by(thread_verdict.c.label, recent)
+        )
+        with self._database.transaction() as connection:
+            rows = connection.execute(statement).all()
+        return LabelMix(
+            recent={label: count for label, is_recent, count in rows if is_recent},
+            earlier={label: count for label, is_recent, count in rows if not is_recent},
+        )
+
+    def label_history(self, campaign_id: UUID) -> dict[tuple[UUID, str], list[tuple[str, dict[str, Any]]]]:
+        """Of each thread the labels in order of its states, each state's newest verdict, with its flags."""
+        threads = _threads(campaign_id).subquery()
+        statement = (
+            sa.select(
+                thread_verdict.c.gmail_account_id, thread_verdict.c.gmail_thread_id, thread_verdict.c.label,
+                thread_verdict.c.flags,
+            )
+            .join(
+                threads,
+                (thread_verdict.c.gmail_account_id == threads.c.gmail_account_id)
+                & (thread_verdict.c.gmail_thread_id == threads.c.gmail_thread_id),
+            )
+            .distinct(thread_verdict.c.thread_state_id)
+            .order_by(thread_verdict.c.thread_state_id, thread_verdict.c.id.desc())
+        )  # fmt: skip
+        history: dict[tuple[UUID, str], list[tuple[str, dict[str, Any]]]] = {}
+        with self._database.transaction() as connection:
+            for account_id, thread_id, label, flags in connection.execute(statement):
+                history.setdefault((account_id, thread_id), []).append((label, flags))
+        return history
+
+    def states(self, state_ids: Collection[int]) -> list[PendingConversation]:
+        """These states with their conversations; for results that come in later."""
+        statement = sa.select(
+            gmail_thread_state.c.id, gmail_thread_state.c.gmail_account_id, gmail_thread_state.c.gmail_thread_id,
+            gmail_thread_state.c.state,
+        ).where(gmail_thread_state.c.id.in_(list(state_ids)))  # fmt: skip
+        with self._database.transaction() as connection:
+            return _conversations(connection, connection.execute(statement).all())
+
+    def without_any_verdict(self, state_ids: Collection[int]) -> set[int]:
+        """Those of the states that nobody has judged."""
+        judged = sa.select(thread_verdict.c.thread_state_id).where(
+            thread_verdict.c.thread_state_id.in_(list(state_ids))
+        )
+        with self._database.transaction() as connection:
+            return set(state_ids) - set(connection.execute(judged).scalars())
+
+    def thread_of(self, account_alias: str, thread_id: str) -> UUID:
+        """The account's id, where it has stored this thread. Raises NotFoundError."""
+        statement = (
+            sa.select(gmail_account.c.id)
+            .join(gmail_thread_state, gmail_thread_state.c.gmail_account_id == gmail_account.c.id)
+            .where(gmail_account.c.alias == account_alias, gmail_thread_state.c.gmail_thread_id == thread_id)
+            .limit(1)
+        )
+        with self._database.transaction() as connection:
+            found = connection.execute(statement).scalar_one_or_none()
+        if found is None:
+            raise NotFoundError(
+                f"{account_alias} has no thread {thread_id}.", what_to_do="See: cheerful threads list CAMPAIGN."
+            )
+        return UUID(str(found))
+
+    def overrides(self, campaign_id: UUID) -> list[Override]:
+        """Every override on the campaign's threads, revoked ones too, oldest first."""
+        threads = _threads(campaign_id).subquery()
+        statement = (
+            sa.select(thread_override, gmail_account.c.alias)
+            .join(gmail_account, gmail_account.c.id == thread_override.c.gmail_account_id)
+            .join(
+                threads,
+                (threads.c.gmail_account_id == thread_override.c.gmail_account_id)
+                & (threads.c.gmail_thread_id == thread_override.c.gmail_thread_id),
+            )
+            .order_by(thread_override.c.id)
+        )
+        with self._database.transaction() as connection:
+            return [
+                Override(
+                    gmail_account_id=row["gmail_account_id"], account=row["alias"],
+                    gmail_thread_id=row["gmail_thread_id"], label=row["label"], author=row["author"],
+                    reason=row["reason"], source=row["source"], created_at=row["created_at"],
+                    revoked_at=row["revoked_at"],
+                )
+                for row in connection.execute(statement).mappings()
+            ]  # fmt: skip
+
+    def set_override(
+        self, account_id: UUID, thread_id: str, label: Label, *, author: str, reason: str, source: str = "command"
+    ) -> None:
+        """A person's word on a thread. The one before is revoked, not deleted; the same again does nothing.
+
+        The numbers of the thread's campaigns are counted anew: their revision grows, which the fan-out sensor sees.
+        """
         this_thread = (
             (thread_override.c.gmail_account_id == account_id)
             & (thread_override.c.gmail_thread_id == thread_id)
@@ -106,24 +261,27 @@ class VerdictStore:
             connection.execute(sa.update(thread_override).where(this_thread).values(revoked_at=sa.func.now()))
             connection.execute(
                 sa.insert(thread_override).values(
-                    gmail_account_id=account_id, gmail_thread_id=thread_id, label=label, author=author, reason=reason
+                    gmail_account_id=account_id, gmail_thread_id=thread_id, label=label, author=author,
+                    reason=reason, source=source,
                 )
-            )
+            )  # fmt: skip
+            _count_anew(connection, account_id, thread_id)
 
     def revoke_override(self, account_id: UUID, thread_id: str) -> bool:
         """Let the verdict count again. True where an override stood."""
         with self._database.transaction() as connection:
-            return bool(
-                connection.execute(
-                    sa.update(thread_override)
-                    .where(
-                        thread_override.c.gmail_account_id == account_id,
-                        thread_override.c.gmail_thread_id == thread_id,
-                        thread_override.c.revoked_at.is_(None),
-                    )
-                    .values(revoked_at=sa.func.now())
-                ).rowcount
-            )
+            stood = connection.execute(
+                sa.update(thread_override)
+                .where(
+                    thread_override.c.gmail_account_id == account_id,
+                    thread_override.c.gmail_thread_id == thread_id,
+                    thread_override.c.revoked_at.is_(None),
+                )
+                .values(revoked_at=sa.func.now())
+            ).rowcount
+            if stood:
+                _count_anew(connection, account_id, thread_id)
+            return bool(stood)
 
     def effective_labels(self, campaign_id: UUID) -> list[EffectiveLabel]:
         """One label a thread of the campaign: the standing override, else the newest verdict."""
@@ -135,7 +293,7 @@ class VerdictStore:
         newest = (
             sa.select(
                 thread_verdict.c.gmail_account_id, thread_verdict.c.gmail_thread_id, thread_verdict.c.label,
-                thread_verdict.c.confidence, thread_verdict.c.needs_review,
+                thread_verdict.c.confidence, thread_verdict.c.needs_review, thread_verdict.c.thread_state_id,
             )
             .join(threads, on_thread[0])
             .distinct(thread_verdict.c.gmail_account_id, thread_verdict.c.gmail_thread_id)
@@ -149,6 +307,7 @@ class VerdictStore:
             sa.select(
                 threads.c.gmail_account_id, threads.c.gmail_thread_id,
                 thread_override.c.label.label("said"), newest.c.label, newest.c.confidence, newest.c.needs_review,
+                newest.c.thread_state_id,
             )
             .outerjoin(
                 newest,
@@ -166,6 +325,46 @@ class VerdictStore:
         )  # fmt: skip
         with self._database.transaction() as connection:
             return [_effective(row) for row in connection.execute(statement).mappings()]
+
+    def to_review(self, campaign_id: UUID) -> list[ReviewItem]:
+        """Threads whose newest verdict asks for a person and on which no override stands."""
+        threads = _threads(campaign_id).subquery()
+        newest = (
+            sa.select(thread_verdict)
+            .join(
+                threads,
+                (thread_verdict.c.gmail_account_id == threads.c.gmail_account_id)
+                & (thread_verdict.c.gmail_thread_id == threads.c.gmail_thread_id),
+            )
+            .distinct(thread_verdict.c.gmail_account_id, thread_verdict.c.gmail_thread_id)
+            .order_by(
+                thread_verdict.c.gmail_account_id, thread_verdict.c.gmail_thread_id,
+                thread_verdict.c.thread_state_id.desc(), thread_verdict.c.id.desc(),
+            )
+            .subquery()
+        )  # fmt: skip
+        statement = (
+            sa.select(newest, gmail_account.c.alias, gmail_thread_state.c.state)
+            .join(gmail_account, gmail_account.c.id == newest.c.gmail_account_id)
+            .join(gmail_thread_state, gmail_thread_state.c.id == newest.c.thread_state_id)
+            .outerjoin(
+                thread_override,
+                (thread_override.c.gmail_account_id == newest.c.gmail_account_id)
+                & (thread_override.c.gmail_thread_id == newest.c.gmail_thread_id)
+                & thread_override.c.revoked_at.is_(None),
+            )
+            .where(newest.c.needs_review, thread_override.c.id.is_(None))
+        )
+        with self._database.transaction() as connection:
+            return [
+                ReviewItem(
+                    gmail_account_id=row["gmail_account_id"], account=row["alias"],
+                    gmail_thread_id=row["gmail_thread_id"], label=row["label"], confidence=row["confidence"],
+                    rationale=row["rationale"], flags=row["flags"], has_rate="rate" in row["fields"],
+                    has_address="address" in row["fields"], last_message_at=row["state"]["messages"][-1]["at"],
+                )
+                for row in connection.execute(statement).mappings()
+            ]  # fmt: skip
 
     def latest_verdicts(self, campaign_id: UUID) -> list[StoredVerdict]:
         """Every verdict on the latest states of the campaign's threads, with the words of their mails to us."""
@@ -219,8 +418,29 @@ def _threads(campaign_id: UUID) -> sa.Select[Any]:
     )
 
 
+def _count_anew(connection: sa.Connection, account_id: UUID, thread_id: str) -> None:
+    """The campaigns of a thread have news that came by no mail."""
+    campaigns = sa.select(thread_attribution.c.campaign_id).where(
+        thread_attribution.c.gmail_account_id == account_id, thread_attribution.c.gmail_thread_id == thread_id
+    )
+    connection.execute(
+        sa.update(campaign_mark)
+        .where(campaign_mark.c.campaign_id.in_(campaigns))
+        .values(recipients_revision=campaign_mark.c.recipients_revision + 1)
+    )
+
+
 def _pending_states(campaign_id: UUID, version: str, after: int, limit: int | None) -> sa.Select[Any]:
     threads = _threads(campaign_id).subquery()
+    under_way = sa.exists(
+        sa.select(1)
+        .select_from(llm_batch_item.join(llm_batch, llm_batch.c.id == llm_batch_item.c.llm_batch_id))
+        .where(
+            llm_batch_item.c.thread_state_id == gmail_thread_state.c.id,
+            llm_batch.c.classifier_version == version,
+            llm_batch.c.status.in_(["submitting", "submitted", "ended"]),
+        )
+    )
     return (
         sa.select(
             gmail_thread_state.c.id, gmail_thread_state.c.gmail_account_id, gmail_thread_state.c.gmail_thread_id,
@@ -241,6 +461,7 @@ def _pending_states(campaign_id: UUID, version: str, after: int, limit: int | No
             gmail_thread_state.c.id > after,
             gmail_thread_state.c.state["newest_inbound_id"].astext.is_not(None),
             thread_verdict.c.id.is_(None),
+            ~under_way,  # a batch that is paid for has it
         )
         .order_by(gmail_thread_state.c.id)
         .limit(limit)
@@ -320,4 +541,6 @@ def _effective(row: Any) -> EffectiveLabel:
         is_override=is_override,
         confidence=None if is_override else row["confidence"],
         needs_review=not is_override and bool(row["needs_review"]),
+        thread_state_id=row["thread_state_id"],
+        model_label=row["label"],
     )

@@ -68,6 +68,9 @@ def add(
     problems_tab: Annotated[
         bool | None, typer.Option(help='Keep a tab "Cheerful problems" in the recipients\' sheet. Default: no.')
     ] = None,
+    local_only: Annotated[
+        bool | None, typer.Option(help="No word of its mail to a hosted model, whatever CHEERFUL_CLASSIFIER says.")
+    ] = None,
     metrics_sheet: Annotated[str | None, typer.Option(help="URL or id of the sheet that gets the numbers.")] = None,
     sender: Annotated[list[str] | None, typer.Option(help="Alias of a sending account; repeat for several.")] = None,
 ) -> None:
@@ -92,6 +95,7 @@ def add(
         "header_row": header_row,
         "column_mapping": _mapping(map_) if map_ is not None else None,
         "writes_problems_tab": problems_tab,
+        "llm_local_only": local_only,
         "metrics_spreadsheet_id": spreadsheet_id(metrics_sheet) if metrics_sheet else metrics_sheet,
     }
     if sheet:
@@ -107,7 +111,7 @@ def add(
     print(f"{campaign.slug} stands; the sensors make its partition and import its sheet within half a minute")
 
 
-_ZERO_COUNTS = ("sheet_gid", "writes_problems_tab", "column_mapping")
+_ZERO_COUNTS = ("sheet_gid", "writes_problems_tab", "llm_local_only", "column_mapping")
 _DEFAULTS: dict[str, Any] = {"campaign_type": "GIFTING", "status": "ACTIVE", "time_zone": "UTC"}
 
 

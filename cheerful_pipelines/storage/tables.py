@@ -73,6 +73,7 @@ campaign = sa.Table(
     sa.Column("column_mapping", JSONB, nullable=False, server_default="{}"),  # {"email": ["Contact", ...], ...}
     sa.Column("writes_problems_tab", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("metrics_spreadsheet_id", sa.Text),  # null: no export
+    sa.Column("llm_local_only", sa.Boolean, nullable=False, server_default=sa.false()),  # no mail to a hosted model
     _created(),
     _one_of("campaign_type", "GIFTING", "PAID_PROMOTION"),
     _one_of("status", "DRAFT", "ACTIVE", "COMPLETED"),
@@ -512,8 +513,10 @@ thread_override = sa.Table(
     sa.Column("label", sa.Text, nullable=False),
     sa.Column("author", sa.Text, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False, server_default="command"),
     _created(),
     _when("revoked_at"),
+    _one_of("source", "command", "sheet"),
 )
 sa.Index(
     "uq_thread_override_standing",
@@ -521,6 +524,61 @@ sa.Index(
     thread_override.c.gmail_thread_id,
     unique=True,
     postgresql_where=thread_override.c.revoked_at.is_(None),
+)
+
+classifier_evaluation = sa.Table(
+    "classifier_evaluation",  # how a classifier did on the golden set; without a passed one it judges no campaign
+    metadata,
+    sa.Column("classifier_version", sa.Text, primary_key=True),
+    sa.Column("golden_version", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("prompt_version", sa.Text, nullable=False),
+    sa.Column("taxonomy_version", sa.Text, nullable=False),
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("document", JSONB, nullable=False),  # classification/evaluate.py: Evaluation. No client's data
+    _created(),
+    sa.Column("run_id", sa.Text),
+)
+
+llm_spend = sa.Table(
+    "llm_spend",  # what language models were asked, failed calls included
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id)),  # null: an evaluation, which is nobody's mail
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("classifier_version", sa.Text, nullable=False),
+    sa.Column("calls", sa.Integer, nullable=False),
+    sa.Column("tokens_in", sa.BigInteger, nullable=False),
+    sa.Column("tokens_out", sa.BigInteger, nullable=False),
+    sa.Column("cost_usd", sa.Numeric(12, 6)),  # null: unknown
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=_NOW, index=True),
+    sa.Column("run_id", sa.Text),
+    _one_of("kind", "live", "batch", "evaluation"),
+)
+
+llm_batch = sa.Table(
+    "llm_batch",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), nullable=False, index=True),
+    sa.Column("classifier_version", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("handle", sa.Text),  # the provider's name for it; null while it is handed in
+    sa.Column("requests", sa.Integer, nullable=False),
+    sa.Column("estimated_usd", sa.Numeric(12, 6)),
+    _created(),
+    _when("finished_at"),
+    sa.Column("run_id", sa.Text),
+    _one_of("status", "submitting", "submitted", "ended", "taken_in", "lost"),
+)
+
+llm_batch_item = sa.Table(
+    "llm_batch_item",
+    metadata,
+    sa.Column("llm_batch_id", sa.Uuid, sa.ForeignKey(llm_batch.c.id), primary_key=True),
+    sa.Column("thread_state_id", sa.BigInteger, sa.ForeignKey(gmail_thread_state.c.id), primary_key=True, index=True),
+    sa.Column("cache_key", sa.Text, nullable=False),
 )
 
 # --- how the campaign went ----------------------------------------------------------------------------------------

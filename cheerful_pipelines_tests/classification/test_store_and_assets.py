@@ -142,9 +142,9 @@ def test_another_version_judges_again_and_keeps_what_was_said(room: Mailroom, sp
 def test_a_classifier_that_fails_leaves_nothing_half_said(room: Mailroom, spring: Campaign):
     with pytest.raises(TransientError):
         run(room, spring, Recording(fails_at=1))
-    report = run(room, spring)
+    run(room, spring)
 
-    assert report.inserted == 2
+    assert sorted(row["label"] for row in room.rows(thread_verdict)) == ["interested", "opt_out"]
 
 
 def test_a_bounce_is_settled_by_rules_and_says_so(room: Mailroom, mia: GmailAccount, spring: Campaign):

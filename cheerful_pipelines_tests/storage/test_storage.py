@@ -88,7 +88,8 @@ def test_every_table_reaches_a_client() -> None:
             for table in metadata.tables.values()
             if any(key.column.table.fullname in reaching for key in table.foreign_keys)
         }
-    assert {table.fullname for table in metadata.tables.values()} - reaching == set()
+    nobodys = {"classifier_evaluation"}  # invented conversations only
+    assert {table.fullname for table in metadata.tables.values()} - reaching == nobodys
 
 
 def test_a_failing_transaction_leaves_nothing(database: Database) -> None:
