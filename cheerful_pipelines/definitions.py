@@ -10,6 +10,7 @@ import dagster as dg
 from cheerful_pipelines.campaigns.sensors import SENSORS as CAMPAIGN_SENSORS
 from cheerful_pipelines.classification.assets import ASSETS as CLASSIFICATION_ASSETS
 from cheerful_pipelines.classification.checks import CHECKS as CLASSIFICATION_CHECKS
+from cheerful_pipelines.classification.sensors import SENSORS as CLASSIFICATION_SENSORS
 from cheerful_pipelines.gmail.assets import ASSETS as GMAIL_ASSETS
 from cheerful_pipelines.gmail.checks import CHECKS as GMAIL_CHECKS
 from cheerful_pipelines.gmail.sensors import JOBS as GMAIL_JOBS
@@ -52,6 +53,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *RECIPIENT_SENSORS,
             *GMAIL_SENSORS,
             *THREAD_SENSORS,
+            *CLASSIFICATION_SENSORS,
             *METRIC_SENSORS,
         ],
         schedules=SCHEDULES,

@@ -4,7 +4,9 @@ import dagster as dg
 
 CAMPAIGN_REFRESH = dg.define_asset_job(
     name="campaign_refresh",
-    selection=dg.AssetSelection.assets("email_threads", "thread_classifications", "campaign_metrics", "metrics_sheet"),
+    selection=dg.AssetSelection.assets(
+        "email_threads", "thread_classifications", "campaign_metrics", "review_queue", "metrics_sheet"
+    ),
     description="One campaign from stored mail to numbers and, where asked for, its sheet. "
     "The fan-out sensor requests it for exactly the campaigns that new mail or an import touched.",
 )

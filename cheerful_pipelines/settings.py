@@ -205,3 +205,11 @@ def load_settings() -> Settings:
     except ValidationError as error:
         words = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
         raise ConfigurationError(f"Settings are wrong: {words}") from None
+
+
+def classifier_setting() -> str:
+    """`CHEERFUL_CLASSIFIER` for the code version of assets; "local" where settings cannot be read (runs say why)."""
+    try:
+        return load_settings().classifier
+    except ConfigurationError:
+        return "local"

@@ -13,7 +13,11 @@ GRAPH = {
     "gmail_messages": ("gmail", "gmail_account", set()),
     "gmail_archive": ("gmail", "gmail_account x month", set()),
     "email_threads": ("threads", "campaign", {"sheet_recipients", "gmail_messages", "gmail_archive"}),
-    "thread_classifications": ("classification", "campaign", {"email_threads"}),
+    "classifier_evaluation": ("classification", None, set()),
+    "thread_classifications": ("classification", "campaign", {"email_threads", "classifier_evaluation"}),
+    "review_queue": ("classification", "campaign", {"thread_classifications"}),
+    "classification_batches": ("classification", "campaign", {"email_threads"}),
+    "batch_verdicts": ("classification", "campaign", {"classification_batches"}),
     "campaign_metrics": ("metrics", "campaign", {"sheet_recipients", "thread_classifications"}),
     "metrics_sheet": ("metrics", "campaign", {"campaign_metrics"}),
     "portfolio_metrics": ("metrics", None, {"campaign_metrics"}),
@@ -26,6 +30,8 @@ RUNNING_SENSORS = {
     "archive_months",
     "dead_letters",
     "campaign_fanout",
+    "classifier_versions",
+    "llm_batch_results",
     "portfolio",
 }
 

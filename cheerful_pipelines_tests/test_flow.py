@@ -56,6 +56,51 @@ def test_one_row_one_mail_one_reply_one_number(
     assert pipeline.metadata("metrics_sheet", "spring")["cells_written"] == 0
 
 
+def test_a_client_corrects_a_label_in_the_sheet_and_it_counts_survives_and_can_be_taken_back(
+    pipeline: Pipeline,
+    google: LocalGoogleAdmin,
+    database: Database,
+) -> None:
+    """The column Override: read by the import, above every verdict, untouched by exports."""
+    google.add_mailbox("mia@brand.example")
+    google.put_sheet("in", title="Creators", tabs={"Creators": [["Name", "Email"], ["Ana", "ana@creator.example"]]})
+    google.put_sheet("out", title="Numbers", tabs={"Notes": [["ours"]]})
+    an_account(database, credentials_json=google.credentials_json("mia@brand.example"))
+    a_campaign(database, spreadsheet_id="in", metrics_spreadsheet_id="out")
+    pitch = a_message().sender("mia@brand.example").to("ana@creator.example").message_id("<p1@brand.example>")
+    reply = a_message().message_id("<r1@creator.example>").replying_to("<p1@brand.example>").days_later(1)
+    google.deliver("mia@brand.example", pitch.bytes(), label_ids=("SENT",), internal_date=START)
+    google.deliver("mia@brand.example", reply.text("Yes, I would love to join!").bytes(), internal_date=reply.at_)
+    pipeline.sync_everything()
+    sheets = pipeline.resources["sheets"]
+    header = sheets.read_ranges("out", ["Threads"], dates_as_numbers=True)[0][0]
+    column = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[header.index("Override")]
+    assert header[header.index("Override") + 1] == "Override reason"
+
+    sheets.update_values("out", [(f"Threads!{column}2", [["Not interested"]])])
+    pipeline.sync_everything()
+
+    assert pipeline.metadata("sheet_recipients", "spring")["overrides"] == "1 set, 0 taken back."
+    assert pipeline.metrics("spring")["positive"] == 0
+    row = sheets.read_ranges("out", ["Threads"], dates_as_numbers=True)[0][1]
+    assert row[header.index("Override")] == "Not interested"
+    assert row[header.index("Status")] == "not interested"
+    pipeline.sync_everything()
+    assert pipeline.metadata("sheet_recipients", "spring")["overrides"] == "0 set, 0 taken back."
+    assert pipeline.metadata("metrics_sheet", "spring")["cells_written"] == 0
+
+    sheets.update_values("out", [(f"Threads!{column}2", [["hm, perhaps"]])])
+    pipeline.run("sheet_recipients", "spring")
+    said = pipeline.metadata("sheet_recipients", "spring")["overrides"]
+    assert "Row 2: not a label" in said
+    assert "perhaps" not in said
+    assert pipeline.metrics("spring")["positive"] == 0
+
+    sheets.update_values("out", [(f"Threads!{column}2", [[""]])])
+    pipeline.sync_everything()
+    assert pipeline.metrics("spring")["positive"] == 1
+
+
 @pytest.mark.real_mail
 @pytest.mark.parametrize("name", THREAD_SETS)
 def test_real_mail_goes_through_the_whole_job_and_a_second_run_adds_nothing(

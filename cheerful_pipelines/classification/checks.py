@@ -1,15 +1,91 @@
-"""Checks on verdicts: each is consistent, and none is missing."""
+"""Checks on the classifier (golden set, attacks) and on verdicts (consistent, none missing, mixed as before)."""
 
 import dagster as dg
 
+from cheerful_pipelines.classification import drift
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.consistency import problems
+from cheerful_pipelines.classification.evaluation import Evaluation, stored_evaluation
+from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.failures import dagster_failures
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.storage.engine import Database
 
 _SHOWN = 20
+
+
+def _evaluation(database: Database, classifier: Classifier) -> Evaluation | None:
+    with dagster_failures():
+        return stored_evaluation(LlmStore(database), classifier)
+
+
+_NOT_EVALUATED = dg.AssetCheckResult(
+    passed=False, severity=dg.AssetCheckSeverity.WARN, description="This classifier was not evaluated yet."
+)
+
+
+@dg.asset_check(
+    asset="classifier_evaluation",
+    blocking=True,
+    description="The chosen classifier misses no opt-out of the golden set, makes up almost none, keeps its bars of "
+    "macro-F1 and is not worse than the version before. While it fails, the classifier judges no campaign.",
+)
+def golden_set(database: dg.ResourceParam[Database], classifier: dg.ResourceParam[Classifier]) -> dg.AssetCheckResult:
+    """The gate, as people see it; the gate itself is in `evaluation.admitted`."""
+    result = _evaluation(database, classifier)
+    if result is None:
+        return _NOT_EVALUATED
+    return dg.AssetCheckResult(
+        passed=result.passed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=" ".join(result.objections) or "No objection.",
+        metadata={"macro_f1": result.test.macro_f1, "opt_outs_missed": len(result.test.opt_outs_missed)},
+    )
+
+
+@dg.asset_check(
+    asset="classifier_evaluation",
+    blocking=True,
+    description="Instructions hidden in golden replies lose no opt-out.",
+)
+def attacks_on_golden_set(
+    database: dg.ResourceParam[Database], classifier: dg.ResourceParam[Classifier]
+) -> dg.AssetCheckResult:
+    """Label flips are shown, a lost opt-out is an error."""
+    result = _evaluation(database, classifier)
+    if result is None:
+        return _NOT_EVALUATED
+    return dg.AssetCheckResult(
+        passed=result.attacks.opt_outs_lost == 0,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata=result.attacks.model_dump(),
+    )
+
+
+@dg.asset_check(
+    asset="thread_classifications",
+    partitions_def=CAMPAIGN_PARTITIONS,
+    description="The labels of the last day are mixed much as those of the 28 days before. A warning, never an error.",
+)
+def labels_are_mixed_as_before(
+    context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
+) -> dg.AssetCheckResult:
+    """Population stability index; silent below fifty new verdicts."""
+    with dagster_failures():
+        store = VerdictStore(database)
+        mix = store.label_mix(store.campaign_id(context.partition_key))
+    found = drift.warning(mix)
+    return dg.AssetCheckResult(
+        passed=found is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=found or "No large change, or too few new verdicts to tell.",
+        metadata={
+            "recent": sum(mix.recent.values()),
+            "earlier": sum(mix.earlier.values()),
+            "stability_index": drift.stability_index(mix.recent, mix.earlier),
+        },
+    )
 
 
 @dg.asset_check(
@@ -35,7 +111,8 @@ def verdicts_are_consistent(
 @dg.asset_check(
     asset="thread_classifications",
     partitions_def=CAMPAIGN_PARTITIONS,
-    description="Every newest thread state in which a person wrote to us has a verdict by the current classifier.",
+    description="Every newest thread state in which a person wrote to us has a verdict; by the current classifier, or "
+    "(then this warns) by the one before until budget, provider or batch allow.",
 )
 def every_answer_has_a_verdict(
     context: dg.AssetCheckExecutionContext,
@@ -45,18 +122,26 @@ def every_answer_has_a_verdict(
     """Nothing with human words is left unjudged."""
     with dagster_failures():
         store = VerdictStore(database)
-        missing = store.unjudged(store.campaign_id(context.partition_key), classifier.identity().version)
+        pending = store.unjudged(store.campaign_id(context.partition_key), classifier.identity().version)
+        missing = sorted(store.without_any_verdict(pending)) if pending else []
+        is_local = not classifier.is_paid
     return dg.AssetCheckResult(
-        passed=not missing,
+        passed=not (missing or (pending and is_local)),
         severity=dg.AssetCheckSeverity.ERROR,
+        description=f"{len(pending)} wait for the current classifier." if pending else None,
         metadata={
             "unjudged": len(missing),
-            "first": ", ".join(map(str, missing[:_SHOWN])) or "none",
+            "pending_for_current_classifier": len(pending),
+            "first": ", ".join(map(str, (missing or pending)[:_SHOWN])) or "none",
             "what_to_do": "Rematerialize thread_classifications for this campaign.",
         },
     )
 
 
-CHECKS = [verdicts_are_consistent, every_answer_has_a_verdict]
-SENSORS: list[dg.SensorDefinition] = []
-"""None of its own: the fan-out sensor of the threads requests verdicts with the threads."""
+CHECKS = [
+    golden_set,
+    attacks_on_golden_set,
+    verdicts_are_consistent,
+    every_answer_has_a_verdict,
+    labels_are_mixed_as_before,
+]

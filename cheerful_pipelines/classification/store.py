@@ -267,6 +267,15 @@ class VerdictStore:
             )  # fmt: skip
             _count_anew(connection, account_id, thread_id)
 
+    def count_anew(self, campaign_id: UUID) -> None:
+        """News for a campaign that came by no mail: its numbers are asked for again."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                sa.update(campaign_mark)
+                .where(campaign_mark.c.campaign_id == campaign_id)
+                .values(recipients_revision=campaign_mark.c.recipients_revision + 1)
+            )
+
     def revoke_override(self, account_id: UUID, thread_id: str) -> bool:
         """Let the verdict count again. True where an override stood."""
         with self._database.transaction() as connection:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cheerful_pipelines.cli import accounts, campaigns, doctor, local, recipients, status, threads
+from cheerful_pipelines.cli import accounts, campaigns, doctor, local, recipients, status, threads, verdicts
 from cheerful_pipelines.errors import CheerfulError
 
 app = typer.Typer(
@@ -17,7 +17,11 @@ app.add_typer(campaigns.app, name="campaigns", help="Campaigns: list, show, add.
 app.add_typer(accounts.app, name="accounts", help="Sender mailboxes: list, show, add.")
 app.add_typer(recipients.app, name="recipients", help="Recipients: list (also of the past), problems, preview.")
 app.add_typer(threads.app, name="threads", help="Conversations: list, show (also of the past), changes, replay.")
+app.add_typer(
+    verdicts.app, name="verdicts", help="What replies mean: list, review, overrides, estimate, evaluate, spend."
+)
 app.add_typer(local.app, name="local", help="The local Google server: load mail and sheets, deliver, edit, revoke.")
+app.command("override", help="Say what a thread means: your word outranks every verdict.")(verdicts.override)
 app.command("status", help="How far every account and campaign is.")(status.status)
 app.command("doctor", help="Check settings, keys, database, blobs and Google; say what to do.")(doctor.doctor)
 

@@ -9,6 +9,8 @@ from urllib.parse import quote
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.classification.store import VerdictStore
+from cheerful_pipelines.classification.take_overrides import take_overrides
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.compute import compute_metrics, thread_lines
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
@@ -111,6 +113,7 @@ def metrics_sheet(
         if campaign.metrics_spreadsheet_id is None:
             skipped = "no sheet configured: this campaign has no metrics_spreadsheet_id"
             return dg.MaterializeResult(metadata={"skipped": skipped, "cells_written": 0, "mode": settings.mode})
+        overrides = take_overrides(sheets, VerdictStore(database), campaign)  # before anything is shown anew
         # The mark is read before the numbers: were they computed anew in between, the next export would
         # follow.
         computed_at = CampaignStore(database).campaign_mark(campaign.id).metrics_computed_at
@@ -129,6 +132,9 @@ def metrics_sheet(
             **result.model_dump(include={"cells_written", "rows", "write_requests"}),
             "tabs": ", ".join(result.tabs),
             "tabs_made": ", ".join(result.tabs_made) or "none",
+            "overrides_set": overrides.set,
+            "overrides_taken_back": overrides.taken_back,
+            "override_problems": " ".join(overrides.problems) or "none",
             "sheet": dg.MetadataValue.url(sheet_url(campaign.metrics_spreadsheet_id)),
             "mode": settings.mode,
         },

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from cheerful_pipelines.campaigns.models import Campaign
+from cheerful_pipelines.classification.overrides_in_sheet import OVERRIDE_HEADER, REASON_HEADER
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, DEFINITIONS, LABEL_TITLES
 from cheerful_pipelines.metrics.models import Grain, StoredMetric, ThreadLine
 from cheerful_pipelines.sheets.keyed_tab import KEY_HEADER, DesiredTab
@@ -143,6 +144,7 @@ def _threads(lines: Sequence[ThreadLine], zone: ZoneInfo) -> DesiredTab:
         headers=headers,
         rows=tuple(rows),
         key_pattern=r"[^\s/]+/[0-9A-Za-z_-]+",
+        client_headers=(OVERRIDE_HEADER, REASON_HEADER),
         formats={"Sent": _MOMENT, "Last message": _MOMENT, "Confidence": "0%"},
     )
 

@@ -39,6 +39,8 @@ class DesiredTab(BaseModel):
     rows: tuple[tuple[Cell, ...], ...]
     key_pattern: str
     formats: dict[str, str] = {}  # header: number format, set once when the tab is made
+    client_headers: tuple[str, ...] = ()
+    """Columns that we make and never write into: what stands below is the client's word to us."""
     fills_gaps: bool = False
     """New rows go first where a row of ours vanished and nothing of the client's stands."""
 
@@ -71,6 +73,7 @@ def plan_writes(existing: Sequence[Sequence[Cell]], desired: DesiredTab) -> list
     else:
         header_row = _header_row(existing, desired)
         columns, writes = _located_columns(existing, header_row, desired)
+        writes += _missing_client_headers(existing, header_row, desired, after=writes)
     row_of = _rows_by_key(existing, header_row, columns[desired.key_position])
     wanted = {str(row[desired.key_position]) for row in desired.rows}
     vanished = [at for key, at in row_of.items() if key not in wanted and re.fullmatch(desired.key_pattern, key)]
@@ -150,7 +153,7 @@ def _fresh_columns(desired: DesiredTab) -> list[int]:
 
 
 def _header_writes(desired: DesiredTab) -> list[CellWrite]:
-    return [CellWrite(0, column, header) for column, header in enumerate(desired.headers)]
+    return [CellWrite(0, column, header) for column, header in enumerate((*desired.headers, *desired.client_headers))]
 
 
 def _header_row(existing: Sequence[Sequence[Cell]], desired: DesiredTab) -> int:
@@ -179,6 +182,16 @@ def _located_columns(
         writes.append(CellWrite(header_row, next_column, header))
         next_column += 1
     return columns, writes
+
+
+def _missing_client_headers(
+    existing: Sequence[Sequence[Cell]], header_row: int, desired: DesiredTab, *, after: Sequence[CellWrite]
+) -> list[CellWrite]:
+    headers = set(existing[header_row])
+    width = max((len(row) for row in existing), default=0)
+    first = max((write.column + 1 for write in after), default=width)
+    missing = [header for header in desired.client_headers if header not in headers]
+    return [CellWrite(header_row, first + number, header) for number, header in enumerate(missing)]
 
 
 def _rows_by_key(existing: Sequence[Sequence[Cell]], header_row: int, key_column: int) -> dict[str, int]:

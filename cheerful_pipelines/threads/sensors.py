@@ -8,7 +8,7 @@ from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore
 
 CAMPAIGN_TAG = "cheerful/campaign"
-_CHAIN = ("email_threads", "thread_classifications", "campaign_metrics")
+_CHAIN = ("email_threads", "thread_classifications", "campaign_metrics", "review_queue")
 _IN_FLIGHT = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,

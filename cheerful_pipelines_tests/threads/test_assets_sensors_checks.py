@@ -129,7 +129,7 @@ def test_a_campaign_that_is_behind_gets_one_run(change: dict[str, Any]) -> None:
     assert request.partition_key == "spring"
     assert request.tags["cheerful/campaign"] == "spring"
     assert [key.to_user_string() for key in request.asset_selection or ()] == [
-        "email_threads", "thread_classifications", "campaign_metrics",
+        "email_threads", "thread_classifications", "campaign_metrics", "review_queue",
     ]  # fmt: skip
 
 

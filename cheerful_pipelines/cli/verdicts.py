@@ -1,0 +1,183 @@
+"""`cheerful verdicts` and `cheerful override`: what was said, what waits for a person, and a person's own word.
+
+Prints ids and labels, and quotations only where asked for by thread: it is for the person at the terminal.
+"""
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from cheerful_pipelines.classification.choice import budget_of, chosen_classifier
+from cheerful_pipelines.classification.classify import without_model
+from cheerful_pipelines.classification.creator_status import status_after
+from cheerful_pipelines.classification.evaluation import evaluate_and_store, stored_evaluation
+from cheerful_pipelines.classification.evaluation_report import evaluation_numbers, evaluation_tables
+from cheerful_pipelines.classification.llm_classifier import LlmClassifier
+from cheerful_pipelines.classification.llm_store import LlmStore
+from cheerful_pipelines.classification.overrides_in_sheet import label_of, titles
+from cheerful_pipelines.classification.review import queue
+from cheerful_pipelines.classification.store import VerdictStore
+from cheerful_pipelines.cli.connections import campaign_store, database
+from cheerful_pipelines.cli.tables import print_table
+from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.settings import load_settings
+
+app = typer.Typer(no_args_is_help=True)
+
+Slug = Annotated[str, typer.Argument(help="The campaign.")]
+Thread = Annotated[str, typer.Argument(help="ALIAS/THREAD, as `cheerful threads list` prints it.")]
+
+
+@app.command("list")
+def list_verdicts(slug: Slug) -> None:
+    """Every thread with its label, whose word that is, and the status it suggests for the creator."""
+    store, campaign = VerdictStore(database()), campaign_store().campaign(slug)
+    aliases = {account.id: account.alias for account in campaign_store().accounts()}
+    history = store.label_history(campaign.id)
+    labels = store.effective_labels(campaign.id)
+    print_table(
+        ("thread", "label", "sure", "by", "review", "suggested status"),
+        [
+            (
+                f"{aliases[item.gmail_account_id]}/{item.gmail_thread_id}",
+                item.label,
+                None if item.confidence is None else f"{item.confidence:.0%}",
+                "a person" if item.is_override else "classifier",
+                "yes" if item.needs_review else "",
+                status_after(history.get((item.gmail_account_id, item.gmail_thread_id), [])),
+            )
+            for item in labels
+        ],
+    )
+    print(f"{len(labels)} threads with a label")
+
+
+@app.command("review")
+def review(slug: Slug) -> None:
+    """What a person should look at, most at stake first. Answer with `cheerful override`."""
+    entries = queue(VerdictStore(database()).to_review(campaign_store().campaign(slug).id))
+    print_table(
+        ("stake", "thread", "label", "sure", "why", "last mail"),
+        [
+            (
+                entry.stake, f"{entry.item.account}/{entry.item.gmail_thread_id}", entry.item.label,
+                f"{entry.item.confidence:.0%}", entry.why, f"{entry.item.last_message_at:%Y-%m-%d}",
+            )
+            for entry in entries
+        ],
+    )  # fmt: skip
+    print(f"{len(entries)} wait for a person" if entries else "nobody needs to look at anything")
+
+
+@app.command("overrides")
+def overrides(slug: Slug) -> None:
+    """Every word that a person has said on the campaign's threads, revoked ones too."""
+    found = VerdictStore(database()).overrides(campaign_store().campaign(slug).id)
+    print_table(
+        ("thread", "label", "author", "by", "set", "revoked", "reason"),
+        [
+            (
+                f"{item.account}/{item.gmail_thread_id}", item.label, item.author, item.source,
+                f"{item.created_at:%Y-%m-%d %H:%M}", item.revoked_at and f"{item.revoked_at:%Y-%m-%d %H:%M}",
+                item.reason,
+            )
+            for item in found
+        ],
+    )  # fmt: skip
+    print(f"{len(found)} overrides; each that stands is a candidate for the golden set")
+
+
+@app.command("estimate")
+def estimate(slug: Slug) -> None:
+    """What judging everything pending would take: calls, tokens, dollars. Asks no model."""
+    settings, campaign = load_settings(), campaign_store().campaign(slug)
+    classifier, store = chosen_classifier(settings), VerdictStore(database())
+    identity = classifier.identity()
+    talks, settled, cached = [], 0, 0
+    from cheerful_pipelines.classification.classify import cache_key
+
+    keys: set[str] = set()
+    for chunk in store.pending(campaign.id, identity.version):
+        known = store.earlier({cache_key(identity, item.conversation) for item in chunk})
+        for item in chunk:
+            key = cache_key(identity, item.conversation)
+            if key in known or key in keys:
+                cached += 1
+            elif without_model(item.conversation)[1] is None:
+                settled += 1
+            else:
+                keys.add(key)
+                talks.append(item.conversation)
+    facts: list[tuple[str, object]] = [
+        ("classifier", f"{identity.provider}:{identity.model}"),
+        ("settled by rules, no call", settled),
+        ("judged before, no call", cached),
+        ("to be judged", len(talks)),
+    ]
+    if isinstance(classifier, LlmClassifier) and not campaign.llm_local_only:
+        found = classifier.estimate(talks)
+        facts += [
+            ("calls", found.calls),
+            ("tokens in, about", found.tokens_in),
+            ("tokens out, about", found.tokens_out),
+            ("dollars, about", "unknown price" if found.usd is None else f"{found.usd:.2f}"),
+            ("as a batch, about", "unknown price" if found.usd_as_batch is None else f"{found.usd_as_batch:.2f}"),
+        ]
+    else:
+        facts.append(("dollars", "0 (the embedded classifier)"))
+    print_table(("what", "value"), facts)
+
+
+@app.command("evaluate")
+def evaluate_classifier(
+    again: Annotated[bool, typer.Option(help="Even where this version was evaluated. Costs calls.")] = False,
+) -> None:
+    """How the chosen classifier does on the golden set; what keeps it out, where something does."""
+    settings, store = load_settings(), LlmStore(database())
+    classifier = chosen_classifier(settings)
+    result = None if again else stored_evaluation(store, classifier)
+    if result is None:
+        result = evaluate_and_store(store, classifier, budget_of(settings, store, None, classifier), run_id=None)
+    print_table(("what", "value"), list(evaluation_numbers(result).items()))
+    for name, text in evaluation_tables(result).items():
+        print(f"\n{name.replace('_', ' ')}\n{text}")
+
+
+@app.command("spend")
+def spend(days: Annotated[int, typer.Option(help="Days back.")] = 30) -> None:
+    """What language models cost, by day."""
+    rows = LlmStore(database()).spent_by_day(days=days)
+    print_table(
+        ("day", "for", "calls", "dollars"),
+        [(day, kind, calls, "unknown" if usd is None else f"{usd:.4f}") for day, kind, calls, usd in rows],
+    )
+    if not rows:
+        print("no language model was asked")
+
+
+def override(
+    thread: Thread,
+    label: Annotated[str, typer.Argument(help="What it means. Not needed with --revoke.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; kept beside your word.")] = "",
+    author: Annotated[str, typer.Option(help="Who says so. Default: the name you are logged in with.")] = "",
+    revoke: Annotated[bool, typer.Option(help="Take the standing override back: the verdict counts again.")] = False,
+) -> None:
+    """Say what a thread means. It outranks every verdict, now and later, and is counted within seconds."""
+    alias, slash, thread_id = thread.rpartition("/")
+    if not slash:
+        raise ConfigurationError(
+            f"{thread!r} names no account.", what_to_do="Write ALIAS/THREAD: a thread's id alone is not unique."
+        )
+    store = VerdictStore(database())
+    account_id = store.thread_of(alias, thread_id)
+    if revoke:
+        print("taken back" if store.revoke_override(account_id, thread_id) else "no override stood")
+        return
+    chosen = label_of(label)
+    if chosen is None:
+        raise ConfigurationError(f"{label!r} is no label.", what_to_do=f"Write one of: {', '.join(titles())}.")
+    if not reason.strip():
+        raise ConfigurationError("An override needs a reason.", what_to_do='Add --reason "she said so on the phone".')
+    store.set_override(account_id, thread_id, chosen, author=author or getpass.getuser(), reason=reason.strip())
+    print(f"{thread} counts as {chosen}; `cheerful override {thread} --revoke` takes it back")
