@@ -3,6 +3,8 @@
 import re
 from html.parser import HTMLParser
 
+from cheerful_pipelines.gmail.visibility import Visibility
+
 LONGEST_HTML = 500_000
 """So many characters are read, pictures within the text not counted; the raw mail keeps all of it."""
 _PICTURE = re.compile(r"data:[\w/+.-]{0,60};base64,[\w+/=%\s]{100,}")
@@ -42,21 +44,24 @@ class _Text(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.pieces: list[str] = []
         self._hidden = 0
+        self._visibility = Visibility()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._visibility.start(tag, {name: value or "" for name, value in attrs})
         if tag in _HIDDEN:
             self._hidden += 1
         elif tag in _BLOCKS:
             self.pieces.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
+        self._visibility.end(tag)
         if tag in _HIDDEN:
             self._hidden = max(0, self._hidden - 1)
         elif tag in _BLOCKS:
             self.pieces.append("\n")
 
     def handle_data(self, data: str) -> None:
-        if not self._hidden:
+        if not self._hidden and not self._visibility.is_hidden:
             self.pieces.append(data)
 
 

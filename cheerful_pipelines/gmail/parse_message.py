@@ -20,7 +20,7 @@ from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.gmail.html_text import html_to_text
 from cheerful_pipelines.gmail.models import Attachment, ParsedMessage
 
-PARSER_VERSION = "3"
+PARSER_VERSION = "4"
 
 _ANGLED = re.compile(r"<([^<>\s]+)>")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")

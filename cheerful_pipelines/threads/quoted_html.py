@@ -8,25 +8,8 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
 from cheerful_pipelines.gmail.html_text import bounded_html
+from cheerful_pipelines.gmail.visibility import VOID, Visibility
 
-_VOID = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-    ]
-)
 _HIDDEN = frozenset(("style", "script", "head", "title", "template", "noscript"))
 _BLOCKS = frozenset(
     [
@@ -122,22 +105,24 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.pieces: list[_Piece] = [_Piece(None)]
         self._hidden = 0
+        self._visibility = Visibility()
         self._quote_tag = ""
         self._quote_depth = 0
         self._all_that_follows = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = {name: (value or "").lower() for name, value in attrs}
+        self._visibility.start(tag, named)
         if tag in _HIDDEN:
             self._hidden += 1
             return
         if tag == "br" or tag in _BLOCKS:
             self._add("\n")
-        named = {name: (value or "").lower() for name, value in attrs}
         if named.get("id", "") in _EVERYTHING_AFTER and not self._all_that_follows and self._quote_depth == 0:
             self._open("marked", "")
             self._all_that_follows = True
             return
-        if self._all_that_follows or tag in _VOID:
+        if self._all_that_follows or tag in VOID:
             return
         if self._quote_depth:
             self._quote_depth += tag == self._quote_tag
@@ -151,6 +136,7 @@ class _Reader(HTMLParser):
             self._add("\n")
 
     def handle_endtag(self, tag: str) -> None:
+        self._visibility.end(tag)
         if tag in _HIDDEN:
             self._hidden = max(0, self._hidden - 1)
             return
@@ -162,7 +148,7 @@ class _Reader(HTMLParser):
                 self.pieces.append(_Piece(None))
 
     def handle_data(self, data: str) -> None:
-        if not self._hidden:
+        if not self._hidden and not self._visibility.is_hidden:
             self._add(_SPACES.sub(" ", data))
 
     def _open(self, kind: str, tag: str) -> None:

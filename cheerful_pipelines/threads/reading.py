@@ -10,7 +10,7 @@ from cheerful_pipelines.gmail.models import StoredMessage
 from cheerful_pipelines.threads import auto_replies, bounces, quoted_text
 from cheerful_pipelines.threads.models import Direction, MessageKind, MessageReading
 
-READER_VERSION = "reader-3"
+READER_VERSION = "reader-4"
 
 FORWARDED = "a forwarded mail below the writer's own words"
 """Evidence of a person's mail that passes another one on: its words are kept, and are not all the writer's."""
