@@ -9,11 +9,10 @@ from typing import Annotated
 import typer
 
 from cheerful_pipelines.classification.choice import budget_of, chosen_classifier
-from cheerful_pipelines.classification.classify import without_model
 from cheerful_pipelines.classification.creator_status import status_after
+from cheerful_pipelines.classification.estimate import pending_work
 from cheerful_pipelines.classification.evaluation import evaluate_and_store, stored_evaluation
 from cheerful_pipelines.classification.evaluation_report import evaluation_numbers, evaluation_tables
-from cheerful_pipelines.classification.llm_classifier import LlmClassifier
 from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.overrides_in_sheet import label_of, titles
 from cheerful_pipelines.classification.review import queue
@@ -91,42 +90,27 @@ def overrides(slug: Slug) -> None:
 @app.command("estimate")
 def estimate(slug: Slug) -> None:
     """What judging everything pending would take: calls, tokens, dollars. Asks no model."""
-    settings, campaign = load_settings(), campaign_store().campaign(slug)
-    classifier, store = chosen_classifier(settings), VerdictStore(database())
+    classifier = chosen_classifier(load_settings())
     identity = classifier.identity()
-    talks, settled, cached = [], 0, 0
-    from cheerful_pipelines.classification.classify import cache_key
-
-    keys: set[str] = set()
-    for chunk in store.pending(campaign.id, identity.version):
-        known = store.earlier({cache_key(identity, item.conversation) for item in chunk})
-        for item in chunk:
-            key = cache_key(identity, item.conversation)
-            if key in known or key in keys:
-                cached += 1
-            elif without_model(item.conversation)[1] is None:
-                settled += 1
-            else:
-                keys.add(key)
-                talks.append(item.conversation)
-    facts: list[tuple[str, object]] = [
-        ("classifier", f"{identity.provider}:{identity.model}"),
-        ("settled by rules, no call", settled),
-        ("judged before, no call", cached),
-        ("to be judged", len(talks)),
-    ]
-    if isinstance(classifier, LlmClassifier) and not campaign.llm_local_only:
-        found = classifier.estimate(talks)
-        facts += [
-            ("calls", found.calls),
+    found = pending_work(VerdictStore(database()), campaign_store().campaign(slug), classifier)
+    print_table(
+        ("what", "value"),
+        [
+            ("classifier", f"{identity.provider}:{identity.model}"),
+            ("settled by rules, no call", found.settled_by_rules),
+            ("judged before, no call", found.judged_before),
+            ("to be judged", found.to_judge),
+            ("calls to a paid model", found.calls),
             ("tokens in, about", found.tokens_in),
             ("tokens out, about", found.tokens_out),
-            ("dollars, about", "unknown price" if found.usd is None else f"{found.usd:.2f}"),
-            ("as a batch, about", "unknown price" if found.usd_as_batch is None else f"{found.usd_as_batch:.2f}"),
-        ]
-    else:
-        facts.append(("dollars", "0 (the embedded classifier)"))
-    print_table(("what", "value"), facts)
+            ("dollars, about", _dollars(found.usd)),
+            ("as a batch, about", _dollars(found.usd_as_batch)),
+        ],
+    )
+
+
+def _dollars(usd: float | None) -> str:
+    return "unknown price" if usd is None else f"{usd:.2f}"
 
 
 @app.command("evaluate")

@@ -12,6 +12,9 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.classification.classify_pending import classify_pending
+from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.cli import app
 from cheerful_pipelines.errors import CheerfulError
 from cheerful_pipelines.gmail.gmail_client import GmailClients
@@ -20,8 +23,12 @@ from cheerful_pipelines.recipients.import_plan import plan_import
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines_tests.builders import a_message
+from cheerful_pipelines.threads.process import process_campaign
+from cheerful_pipelines.threads.store import ThreadStore
+from cheerful_pipelines_tests.builders import a_campaign, a_message, an_account
+from cheerful_pipelines_tests.threads.mailroom import Mailroom, answer, pitch
 
 
 @pytest.fixture(autouse=True)
@@ -375,3 +382,67 @@ def test_a_key_file_that_others_can_read_is_pointed_out(google: LocalGoogleAdmin
     assert (open_to_all.exit_code, closed.exit_code) == (0, 0)
     assert "chmod 600" in open_to_all.output
     assert "chmod 600" not in closed.output
+
+
+@pytest.fixture
+def spring_with_an_answer(database: Database, blobs: BlobStore) -> Database:
+    """Campaign `spring`, account `mia`, one thread `t1` whose answer is judged."""
+    room = Mailroom(database, blobs)
+    mia, spring = an_account(database), a_campaign(database)
+    room.recipients(spring, "ana@creator.example")
+    room.receive(mia, pitch(), thread="t1")
+    room.receive(mia, answer("Sounds great, count me in!").replying_to("<p1@brand.example>"), thread="t1")
+    process_campaign(ThreadStore(database), blobs, spring.slug)
+    return database
+
+
+def judge(database: Database) -> None:
+    """What `thread_classifications` does."""
+    classify_pending(VerdictStore(database), LocalClassifier(), a_campaign(database).id, run_id=None)
+
+
+def test_pending_work_is_counted_without_asking_anyone(spring_with_an_answer: Database) -> None:
+    before = cheerful("verdicts", "estimate", "spring")
+    judge(spring_with_an_answer)
+    after = cheerful("verdicts", "estimate", "spring")
+
+    assert "to be judged               1" in before.stdout
+    assert "to be judged               0" in after.stdout
+    assert "no language model was asked" in cheerful("verdicts", "spend").stdout
+
+
+def test_a_person_outranks_the_classifier_until_taken_back(spring_with_an_answer: Database) -> None:
+    judge(spring_with_an_answer)
+    said = cheerful("override", "mia/t1", "Not interested", "--reason", "said so on the phone", "--author", "kim")
+
+    assert said.exit_code == 0, said.output
+    listed = cheerful("verdicts", "list", "spring").stdout
+    assert "not_interested" in listed
+    assert "a person" in listed
+    kept = cheerful("verdicts", "overrides", "spring").stdout
+    assert "kim" in kept
+    assert "said so on the phone" in kept
+    assert "taken back" in cheerful("override", "mia/t1", "--revoke").stdout
+    assert "no override stood" in cheerful("override", "mia/t1", "--revoke").stdout
+    assert "interested" in cheerful("verdicts", "list", "spring").stdout
+    assert "a person" not in cheerful("verdicts", "list", "spring").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "helps"),
+    [
+        (("mia/t1", "perhaps", "--reason", "x"), "not interested"),
+        (("mia/t1", "question"), "--reason"),
+        (("t1", "question", "--reason", "x"), "ALIAS/THREAD"),
+        (("mia/none", "question", "--reason", "x"), "cheerful threads list"),
+    ],
+)
+def test_an_override_that_cannot_be_set_says_what_to_write(
+    spring_with_an_answer: Database, words: tuple[str, ...], helps: str
+) -> None:
+    failed = cheerful("override", *words)
+
+    assert failed.exit_code != 0
+    assert isinstance(failed.exception, CheerfulError)
+    assert helps in str(failed.exception)
+    assert "0 overrides" in cheerful("verdicts", "overrides", "spring").stdout
