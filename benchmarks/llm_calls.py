@@ -1,12 +1,17 @@
 """1,000 conversations through a language model's stub at 500 ms a call, 16 at a time: `python benchmarks/llm_calls.py`.
 
-Prints wall time against the ideal (calls x latency / at once), verdicts stored, and what a second run asks.
+The stub runs in a process of its own, as a provider does. Prints wall time against the ideal (calls x latency / at
+once), verdicts stored, and what a second run asks.
 """
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,6 +29,27 @@ from cheerful_pipelines_tests.classification.test_llm_assets import campaign_of
 from cheerful_pipelines_tests.threads.mailroom import Mailroom
 
 
+def _serve(pipe: Connection, latency_seconds: float) -> None:
+    with running_stub() as stub:
+        stub.latency_seconds = latency_seconds
+        pipe.send(stub.url)
+        while pipe.recv() is not None:
+            pipe.send((stub.asked, stub.most_at_once))
+
+
+@contextmanager
+def provider(latency_seconds: float) -> Iterator[tuple[str, Connection]]:
+    """The stub's address, and a pipe that answers any message with (calls so far, most at once)."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=_serve, args=(there, latency_seconds))
+    process.start()
+    try:
+        yield here.recv(), here
+    finally:
+        here.send(None)
+        process.join()
+
+
 def main() -> None:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -31,7 +57,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.5, help="seconds a call")
     parser.add_argument("--at-once", type=int, default=16)
     chosen = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="cheerful-bench-") as name, running_stub() as stub:
+    with tempfile.TemporaryDirectory(prefix="cheerful-bench-") as name, provider(chosen.latency) as (url, pipe):
         folder = Path(name)
         folder.chmod(0o755)
         postgres = EmbeddedPostgres(folder / "postgres")
@@ -40,22 +66,22 @@ def main() -> None:
         room = Mailroom(database, BlobStore.from_url((folder / "blobs").as_uri()))
         words = {f"n{n}": f"Count me in, this is number {n}!" for n in range(chosen.conversations)}
         campaign_id = campaign_of(room, an_account(database), words).id
-        stub.latency_seconds = chosen.latency
         model = LlmClassifier(
-            LlmOptions(provider="anthropic", model="claude-haiku-4-5", api_key="none", base_url=stub.url,
+            LlmOptions(provider="anthropic", model="claude-haiku-4-5", api_key="none", base_url=url,
                        at_once=chosen.at_once)
         )  # fmt: skip
         began = time.monotonic()
         report = classify_pending(VerdictStore(database), model, campaign_id, run_id=None)
         took = time.monotonic() - began
         ideal = -(-report.calls // chosen.at_once) * chosen.latency
-        asked = stub.asked
+        pipe.send("how many?")
+        asked, most_at_once = pipe.recv()
         again = classify_pending(VerdictStore(database), model, campaign_id, run_id=None)
-        print(
-            f"{report.calls} calls, {report.inserted} verdicts stored one by one, {stub.most_at_once} at once at most"
-        )
+        pipe.send("how many?")
+        asked_again, _ = pipe.recv()
+        print(f"{report.calls} calls, {report.inserted} verdicts stored one by one, {most_at_once} at once at most")
         print(f"{took:.1f} s, ideal {ideal:.1f} s: {took / ideal:.2f} times")
-        print(f"second run: {stub.asked - asked} calls, {again.inserted} rows")
+        print(f"second run: {asked_again - asked} calls, {again.inserted} rows")
         database.close()
         postgres.stop()
 

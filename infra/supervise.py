@@ -228,11 +228,11 @@ def start_dagster(installation: Installation) -> None:
     )
     installation.say("Dagster: code location")
     code = ["api", "grpc", "--host", "127.0.0.1", "--port", str(port), "-m", "cheerful_pipelines.definitions"]
-    spawn(installation, "code", [str(BIN / "dagster"), *code, "--location-name", "cheerful"])
     if not (folder / "tables_made").exists():
-        # Made once, by one process: two that start on an empty database get in each other's way.
+        # Made once, by one process: two that open an empty database get in each other's way.
         run_step(installation, "dagster-tables", [str(BIN / "dagster"), "instance", "migrate"])
         (folder / "tables_made").touch()
+    spawn(installation, "code", [str(BIN / "dagster"), *code, "--location-name", "cheerful"])
     installation.say("Dagster: web UI and daemon")
     web = ["-h", "127.0.0.1", "-p", str(installation.web_port), "-w", str(workspace)]
     spawn(installation, "web", [str(BIN / "dagster-webserver"), *web])
