@@ -259,8 +259,6 @@ def batch_verdicts(
             if isinstance(classifier, LlmClassifier)
         ]
         labels = store.effective_labels(campaign_id)
-        if any(report.inserted for report in reports):
-            store.count_anew(campaign_id)
     costs = [report.cost_usd for report in reports]
     known = {} if any(cost is None for cost in costs) else {"cost_usd": sum(cost or 0.0 for cost in costs)}
     return dg.MaterializeResult(

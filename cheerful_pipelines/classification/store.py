@@ -26,9 +26,9 @@ from cheerful_pipelines.classification.models import (
 from cheerful_pipelines.classification.review import ReviewItem
 from cheerful_pipelines.errors import NotFoundError
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.outcome_news import note_threads
 from cheerful_pipelines.storage.tables import (
     campaign,
-    campaign_mark,
     gmail_account,
     gmail_message,
     gmail_thread_state,
@@ -101,14 +101,11 @@ class VerdictStore:
         if not judged and spend is None:
             return 0
         rows = [_row(item, identity, run_id) for item in judged]
-        statement = insert(thread_verdict).on_conflict_do_nothing(
-            index_elements=[thread_verdict.c.thread_state_id, thread_verdict.c.classifier_version]
-        )
         with self._database.transaction() as connection:
             if spend is not None:
                 version = identity.version
                 insert_spend(connection, kind, spend, campaign_id=campaign_id, version=version, run_id=run_id)
-            return len(connection.execute(statement.returning(thread_verdict.c.id), rows).all()) if rows else 0
+            return _insert_verdicts(connection, rows)
 
     def save_batch(
         self,
@@ -121,9 +118,6 @@ class VerdictStore:
         run_id: str | None,
     ) -> int:
         """Verdicts, their cost and the end of the batch in one transaction; a batch taken in before changes nothing."""
-        statement = insert(thread_verdict).on_conflict_do_nothing(
-            index_elements=[thread_verdict.c.thread_state_id, thread_verdict.c.classifier_version]
-        )
         rows = [_row(item, identity, run_id) for item in judged]
         with self._database.transaction() as connection:
             is_first = connection.execute(
@@ -135,7 +129,7 @@ class VerdictStore:
                 return 0
             version = identity.version
             insert_spend(connection, "batch", spend, campaign_id=campaign_id, version=version, run_id=run_id)
-            return len(connection.execute(statement.returning(thread_verdict.c.id), rows).all()) if rows else 0
+            return _insert_verdicts(connection, rows)
 
     def label_mix(self, campaign_id: UUID) -> LabelMix:
         """Labels given on the campaign's threads in the last day, and in the 28 days before it."""
@@ -265,16 +259,7 @@ class VerdictStore:
                     reason=reason, source=source,
                 )
             )  # fmt: skip
-            _count_anew(connection, account_id, thread_id)
-
-    def count_anew(self, campaign_id: UUID) -> None:
-        """News for a campaign that came by no mail: its numbers are asked for again."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                sa.update(campaign_mark)
-                .where(campaign_mark.c.campaign_id == campaign_id)
-                .values(recipients_revision=campaign_mark.c.recipients_revision + 1)
-            )
+            note_threads(connection, [(account_id, thread_id)])
 
     def revoke_override(self, account_id: UUID, thread_id: str) -> bool:
         """Let the verdict count again. True where an override stood."""
@@ -289,7 +274,7 @@ class VerdictStore:
                 .values(revoked_at=sa.func.now())
             ).rowcount
             if stood:
-                _count_anew(connection, account_id, thread_id)
+                note_threads(connection, [(account_id, thread_id)])
             return bool(stood)
 
     def effective_labels(self, campaign_id: UUID) -> list[EffectiveLabel]:
@@ -427,16 +412,17 @@ def _threads(campaign_id: UUID) -> sa.Select[Any]:
     )
 
 
-def _count_anew(connection: sa.Connection, account_id: UUID, thread_id: str) -> None:
-    """The campaigns of a thread have news that came by no mail."""
-    campaigns = sa.select(thread_attribution.c.campaign_id).where(
-        thread_attribution.c.gmail_account_id == account_id, thread_attribution.c.gmail_thread_id == thread_id
+def _insert_verdicts(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> int:
+    """New verdicts only; returns how many."""
+    if not rows:
+        return 0
+    columns = thread_verdict.c
+    statement = insert(thread_verdict).on_conflict_do_nothing(
+        index_elements=[columns.thread_state_id, columns.classifier_version]
     )
-    connection.execute(
-        sa.update(campaign_mark)
-        .where(campaign_mark.c.campaign_id.in_(campaigns))
-        .values(recipients_revision=campaign_mark.c.recipients_revision + 1)
-    )
+    found = connection.execute(statement.returning(columns.gmail_account_id, columns.gmail_thread_id), rows).all()
+    note_threads(connection, [(row.gmail_account_id, row.gmail_thread_id) for row in found])
+    return len(found)
 
 
 def _pending_states(campaign_id: UUID, version: str, after: int, limit: int | None) -> sa.Select[Any]:

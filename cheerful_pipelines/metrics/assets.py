@@ -4,6 +4,7 @@ Bodies call verbs and stores; what a number means stands in `definitions.py`.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 from urllib.parse import quote
 
 import dagster as dg
@@ -12,13 +13,16 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.classification.take_overrides import take_overrides
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
-from cheerful_pipelines.metrics.compute import compute_metrics, thread_lines
+from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
 from cheerful_pipelines.metrics.export import export_tabs
+from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
+from cheerful_pipelines.metrics.receipts import changes_as_markdown
 from cheerful_pipelines.metrics.sheet_tabs import desired_tabs
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.metrics.tables import by_campaign, headline_table, portfolio_table
+from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.own_writes import own_write
 from cheerful_pipelines.settings import Settings
@@ -39,6 +43,12 @@ _TOTALS = (
 )
 
 
+class CountConfig(dg.Config):
+    """Whom to count anew. `news`: only recipients who have some, as the sensors ask for it; the numbers are equal."""
+
+    of: Literal["everybody", "news"] = "everybody"
+
+
 @dg.asset(
     key="campaign_metrics",
     group_name="metrics",
@@ -47,7 +57,7 @@ _TOTALS = (
     description="The campaign's numbers: whom we wrote to, whom it reached, who answered and what they "
     "meant, as a whole and by day, sender, step and week. Every rate carries its numerator, denominator and "
     "definition version. "
-    "Rematerialize to count again from the stored mail; nothing is fetched.",
+    "Rematerialize to count everybody again from the stored mail; nothing is fetched.",
     partitions_def=CAMPAIGN_PARTITIONS,
     deps=[
         dg.AssetDep("thread_classifications", partition_mapping=dg.IdentityPartitionMapping()),
@@ -60,25 +70,28 @@ _TOTALS = (
 )
 def campaign_metrics(
     context: dg.AssetExecutionContext,
+    config: CountConfig,
     database: dg.ResourceParam[Database],
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     """Facts in, rows out; rows that did not change are left untouched."""
     with dagster_failures():
-        store = MetricStore(database)
-        facts = store.facts(context.partition_key)
-        rows = compute_metrics(facts)
-        counts = store.replace(facts.campaign.id, rows, computed_at=facts.read_at, run_id=context.run_id)
+        report = count_campaign(database, context.partition_key, of=config.of, run_id=context.run_id)
+        rows = MetricStore(database).rows(slug=context.partition_key, grains=["campaign"])
     return dg.MaterializeResult(
         metadata={
             **headline_numbers(rows),
-            **counts.model_dump(exclude={"is_superseded"}),
-            "recipients_in": len(facts.recipients),
-            "threads_in": len(facts.threads),
-            "messages_in": len(facts.messages),
-            "rows": len(rows),
-            "newer_numbers_stood_there": counts.is_superseded,
+            **report.rows.model_dump(exclude={"is_superseded"}),
+            **report.model_dump(include={"recipients_in", "threads_in", "messages_in", "without_news"}),
+            "rows": report.rows.inserted + report.rows.changed + report.rows.unchanged,
+            "counted": report.of,
+            "outcomes_changed": report.outcomes_changed,
+            "newer_numbers_stood_there": report.rows.is_superseded,
             "numbers": dg.MetadataValue.md(headline_table(rows)),
+            "what_changed": dg.MetadataValue.md(changes_as_markdown(report.changes)),
+            "receipts": dg.MetadataValue.md(
+                f"Who is behind a number: `cheerful metrics explain {context.partition_key} reply_rate`"
+            ),
             "definition_version": DEFINITION_VERSION,
             "mode": settings.mode,
         }
@@ -118,7 +131,7 @@ def metrics_sheet(
         # follow.
         computed_at = CampaignStore(database).campaign_mark(campaign.id).metrics_computed_at
         metrics = store.rows(slug=campaign.slug)
-        lines = thread_lines(store.facts(campaign.slug))
+        lines = thread_lines(FactStore(database).facts(campaign.slug))
         page = metrics_page(settings, campaign.slug)
         desired = desired_tabs(campaign, metrics, lines, page_url=page)
         with own_write(database, sheets, campaign.metrics_spreadsheet_id) as write:

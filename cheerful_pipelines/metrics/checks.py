@@ -10,15 +10,16 @@ import dagster as dg
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.assets import metrics_page
-from cheerful_pipelines.metrics.compute import thread_lines
 from cheerful_pipelines.metrics.consistency import (
     funnel_that_widens,
     parts_that_miss_the_whole,
     shares_out_of_bounds,
 )
 from cheerful_pipelines.metrics.export import read_back
+from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.metrics.sheet_tabs import desired_tabs
 from cheerful_pipelines.metrics.store import MetricStore
+from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
@@ -89,7 +90,7 @@ def sheet_equals_database(
             return dg.AssetCheckResult(passed=True, metadata={"skipped": "no sheet configured"})
         store = MetricStore(database)
         page = metrics_page(settings, campaign.slug)
-        lines = thread_lines(store.facts(campaign.slug))
+        lines = thread_lines(FactStore(database).facts(campaign.slug))
         desired = desired_tabs(campaign, store.rows(slug=campaign.slug), lines, page_url=page)
         wrong = read_back(sheets, campaign, desired)
     return dg.AssetCheckResult(

@@ -1,8 +1,9 @@
 """Outcomes become metric rows, for the campaign as a whole and by day, sender, step and cohort. Pure.
 
-What is counted stands in `definitions.py`, what happened with a recipient in `outcomes.py`. Parts of additive
-metrics add up to the whole at every grain, because each recipient (and each mail) falls into exactly one
-part:
+What is counted stands in `definitions.py`, what happened with a recipient in `outcomes.py`. Each outcome adds to
+counts that belong to it alone (`contributions`), so that a changed outcome changes the campaign's numbers by the
+difference of two contributions, and a receipt can name the outcomes behind a number. Parts of additive metrics add
+up to the whole at every grain, because each recipient (and each mail) falls into exactly one part:
 
     day      the day, in the campaign's time zone, on which it first happened; of mails, the day of sending
     sender   the mailbox of the first send; of mails, the mailbox that sent them
@@ -11,49 +12,48 @@ part:
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from statistics import median
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from statistics import median, quantiles
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from cheerful_pipelines.metrics.curves import Waiting, hours_until_share, share_after, waited, whole_hour
 from cheerful_pipelines.metrics.definitions import (
     AFTER_REPLY,
     BY_KEY,
     DEFINITION_VERSION,
-    DEFINITIONS,
-    LABEL_DEFINITIONS,
+    EARLY_BELOW,
+    EARLY_DAYS,
+    EXPECTED_AFTER_DAYS,
     MetricDefinition,
 )
-from cheerful_pipelines.metrics.models import CampaignFacts, Grain, MetricRow, ThreadLine
-from cheerful_pipelines.metrics.outcomes import Outcome, Send, recipient_outcomes
+from cheerful_pipelines.metrics.intervals import wilson_interval
+from cheerful_pipelines.metrics.models import CampaignFacts, Grain, MetricRow
+from cheerful_pipelines.metrics.outcomes import Outcome, recipient_outcomes
 
-_EVENT_TIMES: dict[str, Callable[[Outcome], datetime | None]] = {
-    "contacted": lambda outcome: outcome.first_send.at if outcome.first_send else None,
-    "hard_bounced": lambda outcome: outcome.hard_bounced_at,
-    "soft_bounced": lambda outcome: outcome.soft_bounced_at,
-    "delivered": lambda outcome: outcome.delivered_at,
-    "replied": lambda outcome: outcome.replied_at,
-    "auto_replied": lambda outcome: outcome.auto_replied_at,
-    "ooo": lambda outcome: outcome.absent_at,
-    "positive": lambda outcome: outcome.positive_at,
-    "opted_out": lambda outcome: outcome.opted_out_at,
-    "opted_out_and_delivered": lambda outcome: outcome.opted_out_at if outcome.delivered_at else None,
-    "questions": lambda outcome: (outcome.label_at or {}).get("question"),
-    "negotiating": lambda outcome: (outcome.label_at or {}).get("negotiating"),
-}
-"""When each counted thing first happened with a recipient; None: it did not."""
+Part = tuple[Grain, str]
+"""A grain and a key of it: ("day", "2026-11-01"), ("campaign", "")."""
 
+CountKey = tuple[Grain, str, str]
+"""A part and a metric that is counted."""
+
+WHOLE: Part = ("campaign", "")
 _NOT_ADDITIVE_BY_STEP = ("contacted", "delivered")
 """Who got step 2 also got step 1: reach by step does not add up."""
+_COUNTED_UNITS = ("recipients", "messages", "threads")
 
 
-@dataclass(frozen=True, slots=True)
-class _Mail:
-    """One mail of ours, however many recipients it has."""
+class Timing(NamedTuple):
+    """What waiting times are told from: one contacted recipient. Times to reply only of those who replied."""
 
-    send: Send
+    sender: str
     cohort: str
+    sent_at: datetime
+    replied_at: datetime | None
+    is_delivered: bool
+    business_hours_to_reply: float | None
+    response_hours: tuple[float, ...]
 
 
 def compute_metrics(facts: CampaignFacts) -> list[MetricRow]:
@@ -61,159 +61,102 @@ def compute_metrics(facts: CampaignFacts) -> list[MetricRow]:
 
     Equal facts give equal rows in any order.
     """
-    outcomes = recipient_outcomes(facts)
-    zone = ZoneInfo(facts.campaign.time_zone)
-    contacted = [outcome for outcome in outcomes if outcome.sends]
-    mails = _mails(contacted, zone)
+    return rows_of_outcomes(recipient_outcomes(facts), facts.campaign.time_zone, facts.read_at)
+
+
+def rows_of_outcomes(outcomes: Iterable[Outcome], time_zone: str, known_at: datetime) -> list[MetricRow]:
+    """All rows of one campaign from everyone's outcome, as known at a moment."""
+    zone, counts, timings = ZoneInfo(time_zone), Counter[CountKey](), []
+    for outcome in outcomes:
+        counts.update(contributions(outcome, zone))
+        timing = timing_of(outcome, zone)
+        if timing is not None:
+            timings.append(timing)
+    return metric_rows(counts, timings, known_at)
+
+
+def contributions(outcome: Outcome, zone: ZoneInfo) -> Counter[CountKey]:
+    """What one recipient adds to the counts of the campaign and of its parts."""
+    counts = Counter[CountKey]()
+    whole = "recipients_removed" if outcome.is_removed else "recipients"
+    counts[*WHOLE, whole] = 1
+    if outcome.is_suppressed:
+        counts[*WHOLE, "recipients_suppressed"] = 1
+    first = outcome.first_send
+    if first is None:
+        return counts
+    own: tuple[Part, ...] = (WHOLE, ("sender", first.sender), ("cohort", cohort_of(first.at, zone)))
+    for metric, event in outcome.events.items():
+        _add(counts, metric, (*own, ("day", _day(event.at, zone))))
+    for metric in ("conversations", "conversation_messages", "conversation_turns"):
+        _add(counts, metric, own, getattr(outcome, metric))
+    for send in outcome.sends:
+        if send.is_first_of_mail:
+            parts: tuple[Part, ...] = (
+                WHOLE, ("day", _day(send.at, zone)), ("sender", send.sender), own[2], ("step", _step(send.step)),
+            )  # fmt: skip
+            _add(counts, "messages_sent", parts)
+    _add_steps(counts, outcome)
+    _add(counts, "needs_review", (WHOLE,), len(outcome.review_threads))
+    if outcome.newest_label is not None:
+        counts[*WHOLE, f"label_{outcome.newest_label}"] = 1
+    if outcome.status is not None:
+        counts[*WHOLE, f"status_{outcome.status.lower()}"] = 1
+    return counts
+
+
+def _add_steps(counts: Counter[CountKey], outcome: Outcome) -> None:
+    for send in outcome.sends:
+        if send.step is not None:
+            part: tuple[Part, ...] = (("step", _step(send.step)),)
+            _add(counts, "contacted", part)
+            # An answer is laid to a send that did not come back wherever there is one; it proves arrival.
+            if send.hard_bounce is None or send.step == outcome.reply_step:
+                _add(counts, "delivered", part)
+    if outcome.reply_step is not None:
+        part = (("step", _step(outcome.reply_step)),)
+        _add(counts, "replied", part)
+        _add(counts, "positive", part, int("positive" in outcome.events))
+
+
+def timing_of(outcome: Outcome, zone: ZoneInfo) -> Timing | None:
+    """The times of one contacted recipient; None for one to whom we never wrote."""
+    first = outcome.first_send
+    if first is None:
+        return None
+    replied = outcome.events.get("replied")
+    return Timing(
+        sender=first.sender,
+        cohort=cohort_of(first.at, zone),
+        sent_at=first.at,
+        replied_at=replied.at if replied else None,
+        is_delivered="delivered" in outcome.events,
+        business_hours_to_reply=outcome.business_hours_to_reply,
+        response_hours=outcome.response_hours,
+    )
+
+
+def metric_rows(counts: Mapping[CountKey, int], timings: Sequence[Timing], known_at: datetime) -> list[MetricRow]:
+    """Counts and times as rows, every metric that is defined at a grain for each of its parts."""
+    by_part: dict[Part, dict[str, int]] = defaultdict(dict)
+    by_part[WHOLE] = {}
+    for (grain, key, metric), count in counts.items():
+        if count:
+            by_part[grain, key][metric] = count
+    groups: dict[Part, list[Timing]] = defaultdict(list)
+    for timing in timings:
+        for part in (WHOLE, ("sender", timing.sender), ("cohort", timing.cohort)):
+            groups[part].append(timing)
+    until = whole_hour(known_at)
     rows = [
-        *_campaign_rows(facts, outcomes, len(mails)),
-        *_day_rows(contacted, mails, zone),
-        *_group_rows("sender", contacted, _first_sender, Counter(mail.send.sender for mail in mails)),
-        *_step_rows(contacted, mails),
-        *_group_rows(
-            "cohort",
-            contacted,
-            lambda outcome: _cohort(outcome, zone),
-            Counter(mail.cohort for mail in mails),
-        ),
-    ]
+        row for part, found in by_part.items() for row in _rows(part, found, _Times(groups.get(part, []), until))
+    ]  # fmt: skip
     return sorted(rows, key=lambda row: (row.grain, row.grain_key, row.metric))
 
 
-def thread_lines(facts: CampaignFacts) -> list[ThreadLine]:
-    """One line for each thread of the campaign with at least one message, by key."""
-    known = {recipient.id: recipient for recipient in facts.recipients}
-    messages = defaultdict(list)
-    for message in facts.messages:
-        messages[message.thread_key].append(message)
-    newest = {item.thread_key: item for item in sorted(facts.verdicts, key=lambda item: item.state_version)}
-    overridden = {item.thread_key: item.label for item in facts.overrides}
-    lines = []
-    for thread in sorted(facts.threads, key=lambda item: item.key):
-        mails = messages[thread.key]
-        if not mails:
-            continue
-        recipient = known[min(thread.recipient_ids)]
-        verdict = newest.get(thread.key)
-        override = overridden.get(thread.key)
-        label = override or (verdict.label if verdict else None)
-        sent = [mail.at for mail in mails if mail.is_sent]
-        replies = {
-            mail.message_id
-            for mail in mails
-            if mail.kind == "human" and mail.from_key not in facts.our_keys and mail.direction == "theirs"
-        }
-        lines.append(
-            ThreadLine(
-                key=thread.key,
-                creator=recipient.name or recipient.handle or "",
-                sheet_row=recipient.sheet_row,
-                sender=thread.account_alias,
-                first_sent_at=min(sent, default=None),
-                last_message_at=max(mail.at for mail in mails),
-                label=label,
-                confidence=verdict.confidence if verdict and override is None else None,
-                needs_review=verdict is not None and override is None and verdict.needs_review,
-                replies=len(replies),
-            )
-        )
-    return lines
-
-
-def _campaign_rows(facts: CampaignFacts, outcomes: list[Outcome], mails: int) -> list[MetricRow]:
-    counts = _counts(outcomes) | {
-        "recipients": sum(not recipient.is_removed for recipient in facts.recipients),
-        "recipients_removed": sum(recipient.is_removed for recipient in facts.recipients),
-        "messages_sent": mails,
-        "needs_review": sum(line.needs_review for line in thread_lines(facts)),
-    }
-    labels = Counter(f"label_{outcome.newest_label}" for outcome in outcomes if outcome.newest_label)
-    return [
-        *_rows("campaign", "", counts, outcomes),
-        *(_row("campaign", "", item, value=labels[item.key]) for item in LABEL_DEFINITIONS),
-    ]
-
-
-def _day_rows(contacted: list[Outcome], mails: list[_Mail], zone: ZoneInfo) -> list[MetricRow]:
-    days: dict[str, Counter[str]] = defaultdict(Counter)
-    for mail in mails:
-        days[_day(mail.send.at, zone)]["messages_sent"] += 1
-    for outcome in contacted:
-        for key, event in _EVENT_TIMES.items():
-            at = event(outcome)
-            if at is not None:
-                days[_day(at, zone)][key] += 1
-    return [row for day, counts in days.items() for row in _rows("day", day, counts, [])]
-
-
-def _group_rows(
-    grain: Grain, contacted: list[Outcome], part: Callable[[Outcome], str], mails: Mapping[str, int]
-) -> list[MetricRow]:
-    """Rows of a grain that cuts the contacted recipients into parts."""
-    groups: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in contacted:
-        groups[part(outcome)].append(outcome)
-    rows: list[MetricRow] = []
-    for key in sorted({*groups, *mails}):
-        members = groups.get(key, [])
-        rows.extend(_rows(grain, key, _counts(members) | {"messages_sent": mails.get(key, 0)}, members))
-    return rows
-
-
-def _step_rows(contacted: list[Outcome], mails: list[_Mail]) -> list[MetricRow]:
-    steps: dict[str, Counter[str]] = defaultdict(Counter)
-    for mail in mails:
-        steps[_step(mail.send.step)]["messages_sent"] += 1
-    for outcome in contacted:
-        for send in outcome.sends:
-            if send.step is not None:
-                answered = send.step == outcome.reply_step
-                steps[_step(send.step)]["contacted"] += 1
-                # An answer is laid to a send that did not come back wherever there is one; it proves arrival.
-                steps[_step(send.step)]["delivered"] += send.hard_bounced_at is None or answered
-        if outcome.reply_step is not None:
-            steps[_step(outcome.reply_step)]["replied"] += 1
-            steps[_step(outcome.reply_step)]["positive"] += outcome.positive_at is not None
-    return [row for step, counts in steps.items() for row in _rows("step", step, counts, [])]
-
-
-def _rows(grain: Grain, key: str, counts: Mapping[str, int], outcomes: list[Outcome]) -> list[MetricRow]:
-    """Every metric that is defined at this grain, from its counts."""
-    rows = []
-    for item in DEFINITIONS:
-        if grain not in item.grains:
-            continue
-        if item.unit == "share":
-            over, under = counts.get(item.numerator or "", 0), counts.get(item.denominator or "", 0)
-            value = over / under if under else None
-            rows.append(_row(grain, key, item, value=value, numerator=over, denominator=under))
-        elif item.unit == "hours":
-            hours = _hours(item.key, outcomes)
-            rows.append(_row(grain, key, item, value=median(hours) if hours else None, denominator=len(hours)))
-        else:
-            rows.append(_row(grain, key, item, value=counts.get(item.key, 0)))
-    return rows
-
-
-def _row(
-    grain: Grain,
-    key: str,
-    item: MetricDefinition,
-    *,
-    value: float | None,
-    numerator: float | None = None,
-    denominator: float | None = None,
-) -> MetricRow:
-    return MetricRow(
-        grain=grain,
-        grain_key=key,
-        metric=item.key,
-        value=value,
-        numerator=numerator,
-        denominator=denominator,
-        is_additive=is_additive(item.key, grain),
-        definition_version=DEFINITION_VERSION,
-    )
+def waits_of(timings: Iterable[Timing], until: datetime) -> list[Waiting]:
+    """How long each of those whom a mail reached waited, or has waited, before answering."""
+    return [waited(item.sent_at, item.replied_at, until) for item in timings if item.is_delivered]
 
 
 def is_additive(metric: str, grain: Grain) -> bool:
@@ -221,41 +164,137 @@ def is_additive(metric: str, grain: Grain) -> bool:
     return BY_KEY[metric].is_additive and not (grain == "step" and metric in _NOT_ADDITIVE_BY_STEP)
 
 
-def _counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    counts = dict.fromkeys(_EVENT_TIMES, 0)
-    for outcome in outcomes:
-        for key, event in _EVENT_TIMES.items():
-            counts[key] += event(outcome) is not None
-    return counts
-
-
-def _hours(metric: str, outcomes: Iterable[Outcome]) -> list[float]:
-    if metric == "median_hours_our_response":
-        return [hours for outcome in outcomes for hours in outcome.response_hours]
-    return [
-        (outcome.replied_at - outcome.sends[0].at).total_seconds() / 3600
-        for outcome in outcomes
-        if outcome.replied_at is not None
-    ]
-
-
-def _mails(contacted: list[Outcome], zone: ZoneInfo) -> list[_Mail]:
-    """Distinct mails; one with several recipients stands with the first of them."""
-    found: dict[int, _Mail] = {}
-    for outcome in contacted:
-        for send in outcome.sends:
-            found.setdefault(send.message_id, _Mail(send, _cohort(outcome, zone)))
-    return list(found.values())
-
-
-def _first_sender(outcome: Outcome) -> str:
-    return outcome.sends[0].sender
-
-
-def _cohort(outcome: Outcome, zone: ZoneInfo) -> str:
-    """ISO week of the first send, such as 2026-W45."""
-    year, week, _ = outcome.sends[0].at.astimezone(zone).isocalendar()
+def cohort_of(moment: datetime, zone: ZoneInfo) -> str:
+    """ISO week such as 2026-W45."""
+    year, week, _ = moment.astimezone(zone).isocalendar()
     return f"{year}-W{week:02d}"
+
+
+class _Times:
+    """The waiting times of one part of the campaign."""
+
+    def __init__(self, timings: Sequence[Timing], until: datetime) -> None:
+        self._timings = timings
+        self._until = until
+        self.waits = waits_of(timings, until)
+
+    @property
+    def is_young(self) -> bool:
+        """Whether fewer than half of those reached were first written to EARLY_DAYS ago or longer."""
+        old = self._until - timedelta(days=EARLY_DAYS)
+        reached = [item for item in self._timings if item.is_delivered]
+        return 2 * sum(item.sent_at <= old for item in reached) < len(reached)
+
+    @property
+    def longest(self) -> float:
+        """Hours since the oldest first mail."""
+        return max((wait.hours for wait in self.waits if not wait.has_replied), default=0.0)
+
+    def hours(self, metric: str) -> list[float]:
+        """The values that a metric in hours summarises."""
+        if metric == "median_hours_our_response":
+            return [hours for item in self._timings for hours in item.response_hours]
+        if metric == "median_business_hours_to_first_reply":
+            return [item.business_hours_to_reply for item in self._timings if item.business_hours_to_reply is not None]
+        return [
+            (item.replied_at - item.sent_at).total_seconds() / 3600
+            for item in self._timings
+            if item.replied_at is not None
+        ]
+
+
+def _rows(part: Part, counts: Mapping[str, int], times: _Times) -> list[MetricRow]:
+    """Every metric that is defined at the part's grain."""
+    rows = []
+    for item in BY_KEY.values():
+        if part[0] not in item.grains:
+            continue
+        if item.key == "expected_reply_rate":
+            rows.append(_expected(part, item, times))
+        elif item.unit == "share":
+            rows.append(_share(part, item, counts, times))
+        elif item.unit in ("per conversation", "per mail"):
+            over, under = counts.get(item.numerator or "", 0), counts.get(item.denominator or "", 0)
+            value = over / under if under else None
+            rows.append(_row(part, item, value=value, numerator=over, denominator=under))
+        elif item.key == "median_hours_to_reply_of_all":
+            value = hours_until_share(times.waits, 0.5)
+            rows.append(_row(part, item, value=value, denominator=len(times.waits)))
+        elif item.unit == "hours":
+            hours = times.hours(item.key)
+            rows.append(_row(part, item, value=_summary(item.key, hours), denominator=len(hours)))
+        else:
+            rows.append(_row(part, item, value=counts.get(item.key, 0)))
+    return rows
+
+
+def _share(part: Part, item: MetricDefinition, counts: Mapping[str, int], times: _Times) -> MetricRow:
+    over, under = counts.get(item.numerator or "", 0), counts.get(item.denominator or "", 0)
+    if not under:
+        return _row(part, item, value=None, numerator=over, denominator=under)
+    low, high = wilson_interval(over, under)
+    return _row(
+        part, item, value=over / under, numerator=over, denominator=under, low=low, high=high,
+        is_early=under < EARLY_BELOW or (part[0] != "step" and times.is_young),
+    )  # fmt: skip
+
+
+def _expected(part: Part, item: MetricDefinition, times: _Times) -> MetricRow:
+    delay = timedelta(days=EXPECTED_AFTER_DAYS)
+    point = share_after(times.waits, delay)
+    if point is None:
+        return _row(part, item, value=None, denominator=len(times.waits), is_early=bool(times.waits))
+    return _row(
+        part, item, value=point.share, denominator=len(times.waits), low=point.low, high=point.high,
+        is_early=len(times.waits) < EARLY_BELOW or times.longest * 3600 < delay.total_seconds(),
+    )  # fmt: skip
+
+
+def _summary(metric: str, hours: Sequence[float]) -> float | None:
+    if not hours:
+        return None
+    if metric.startswith("p90"):
+        return quantiles(hours, n=10, method="inclusive")[-1] if len(hours) > 1 else hours[0]
+    return median(hours)
+
+
+def _row(
+    part: Part,
+    item: MetricDefinition,
+    *,
+    value: float | None,
+    numerator: float | None = None,
+    denominator: float | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    is_early: bool = False,
+) -> MetricRow:
+    return MetricRow(
+        grain=part[0],
+        grain_key=part[1],
+        metric=item.key,
+        value=value,
+        numerator=numerator,
+        denominator=denominator,
+        low=low,
+        high=high,
+        is_early=is_early,
+        is_additive=is_additive(item.key, part[0]),
+        definition_version=DEFINITION_VERSION,
+    )
+
+
+_GRAINS: dict[str, frozenset[str]] = {
+    key: frozenset(item.grains) for key, item in BY_KEY.items() if item.unit in _COUNTED_UNITS
+}
+
+
+def _add(counts: Counter[CountKey], metric: str, parts: Iterable[Part], count: int = 1) -> None:
+    """Add to those parts at whose grain the metric is defined."""
+    grains = _GRAINS[metric]
+    for grain, key in parts:
+        if count and grain in grains:
+            counts[grain, key, metric] += count
 
 
 def _day(moment: datetime, zone: ZoneInfo) -> str:

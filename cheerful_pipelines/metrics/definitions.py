@@ -1,5 +1,5 @@
 """What every number means: once, in words and as a formula. Where two people argue about a number, they
-read this.
+read this. Other vendors' words for the same stand at the end.
 
 The unit is a recipient in the campaign unless `unit` says otherwise. `compute.py` counts by these keys; each
 stored row carries DEFINITION_VERSION, so that numbers of two definitions are never compared in silence.
@@ -10,16 +10,26 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import CampaignType
+from cheerful_pipelines.classification.creator_status import all_statuses
 from cheerful_pipelines.classification.models import Label
 from cheerful_pipelines.metrics.models import Grain
 
-DEFINITION_VERSION = "1"
+DEFINITION_VERSION = "2"
 """Raise it whenever a definition below, or the code that counts it, changes what a number says."""
 
 BOUNCE_WINDOW_DAYS = 7
 """A bounce that names no Message-ID is laid to the newest send to the failed address within so many days
 before it.
 """
+
+EARLY_BELOW = 50
+"""A rate over fewer than so many is marked as too early to tell."""
+
+EARLY_DAYS = 7
+"""So is a rate of replies while fewer than half of those whom a mail reached were first written to so long ago."""
+
+EXPECTED_AFTER_DAYS = 30
+"""When a reply that has not come is no longer waited for: the horizon of the expected reply rate."""
 
 AFTER_REPLY = "after reply"
 """Step key of what we wrote once a person had answered: part of a conversation, no step of the sequence."""
@@ -32,6 +42,7 @@ _RATE: tuple[Grain, ...] = (
     "cohort",
 )  # none by day: that day's replies answer other days' sends
 _RATE_BY_STEP: tuple[Grain, ...] = ("campaign", "sender", "step", "cohort")
+_WHOLE: tuple[Grain, ...] = ("campaign",)
 
 
 class MetricDefinition(BaseModel):
@@ -42,7 +53,7 @@ class MetricDefinition(BaseModel):
     title: str
     words: str
     formula: str
-    unit: Literal["recipients", "messages", "threads", "share", "hours"]
+    unit: Literal["recipients", "messages", "threads", "share", "hours", "per conversation", "per mail"]
     is_additive: bool
     grains: tuple[Grain, ...]
     numerator: str | None = None  # key of a count, for shares
@@ -67,10 +78,22 @@ def _share(
     )  # fmt: skip
 
 
-def _median(key: str, title: str, words: str, formula: str) -> MetricDefinition:
+def _hours(
+    key: str, title: str, words: str, formula: str, *, grains: tuple[Grain, ...] = _RATE
+) -> MetricDefinition:  # fmt: skip
     return MetricDefinition(
-        key=key, title=title, words=words, formula=formula, unit="hours", is_additive=False, grains=_RATE
+        key=key, title=title, words=words, formula=formula, unit="hours", is_additive=False, grains=grains
     )
+
+
+def _mean(
+    key: str, title: str, words: str, numerator: str, denominator: str, *,
+    unit: Literal["per conversation", "per mail"] = "per conversation",
+) -> MetricDefinition:  # fmt: skip
+    return MetricDefinition(
+        key=key, title=title, words=words, formula=f"{numerator} / {denominator}", unit=unit,
+        is_additive=False, grains=_RATE, numerator=numerator, denominator=denominator,
+    )  # fmt: skip
 
 
 DEFINITIONS: tuple[MetricDefinition, ...] = (
@@ -84,6 +107,11 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Creators that once stood in the sheet and no longer do. What happened with them stays in all other "
         "numbers.",
         "imported recipients that were taken out of the sheet", grains=("campaign",),
+    ),
+    _count(
+        "recipients_suppressed", "Suppressed recipients",
+        "Of those that stand in the sheet: whom nobody may write to, since they opted out or their address is dead.",
+        "active imported recipients that are flagged as opted out or hard-bounced", grains=_WHOLE,
     ),
     _count(
         "messages_sent", "Messages sent",
@@ -124,6 +152,11 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "delivered with >= 1 human inbound message after the first send", grains=_BY_STEP,
     ),
     _count(
+        "replied_from_elsewhere", "Replied from another address",
+        "Of those who replied: the first reply came from an address that is not the one in the sheet.",
+        "replied whose first human message has another sender than the imported address", grains=_WHOLE,
+    ),
+    _count(
         "auto_replied", "Automatic answers only",
         "Contacted recipients from whom only automatic answers came, absences included.",
         "contacted with >= 1 automatic and no human inbound message after the first send",
@@ -131,6 +164,17 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     _count(
         "ooo", "Absent", "Of those with automatic answers only: at least one says that the person is away.",
         "auto_replied with >= 1 out-of-office message",
+    ),
+    _count(
+        "answered_any", "Answered in any way",
+        "Contacted recipients from whom anything came, automatic answers and absences included. No reply of ours: "
+        "others count it so.",
+        "contacted with >= 1 human or automatic inbound message after the first send",
+    ),
+    _count(
+        "delivered_not_automatic", "Delivered, automatic-only left out",
+        "Of those whom a mail reached: without those from whom only automatic answers came. Others divide by it.",
+        "delivered and not auto_replied",
     ),
     _share(
         "reply_rate", "Reply rate", "Of those whom a mail reached, the share that answered. The headline.",
@@ -140,6 +184,20 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "reply_rate_contacted", "Reply rate of contacted",
         "Of all to whom we wrote, the share that answered, bounces included in the whole.",
         "replied", "contacted",
+    ),
+    _mean(
+        "replies_per_mail", "Replies per mail sent",
+        "Recipients who answered, by mails that we sent: follow-ups make it smaller.", "replied", "messages_sent",
+        unit="per mail",
+    ),
+    MetricDefinition(
+        key="expected_reply_rate", title="Expected reply rate",
+        words=f"Of those whom a mail reached, the share that will have answered {EXPECTED_AFTER_DAYS} days after our "
+        "first mail, if the young ones go on as the older ones did. With its 95 % band.",
+        formula=f"1 - S({EXPECTED_AFTER_DAYS} days), S by Kaplan and Meier over delivered, time from first send to "
+        "first human inbound, those without one censored at the last full hour; at the last time with 5 at risk "
+        "where nobody is older",
+        unit="share", is_additive=False, grains=_WHOLE,
     ),
     _count(
         "positive", "Positive",
@@ -163,9 +221,17 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "friendly mail.",
         "contacted with an effective label ever opt_out",
     ),
+    _count(
+        "opted_out_delivered", "Opted out, of those reached", "Of those who opted out: whom a mail reached.",
+        "opted_out and delivered",
+    ),
     _share(
         "opt_out_rate", "Opt-out rate", "Of those whom a mail reached, the share that opted out.",
-        "opted_out_and_delivered", "delivered",
+        "opted_out_delivered", "delivered",
+    ),
+    _share(
+        "bounce_rate", "Hard bounce rate", "Of all to whom we wrote, the share of whom a mail came back for good.",
+        "hard_bounced", "contacted",
     ),
     _count(
         "questions", "Asked a question", "Recipients that replied and at some time asked something.",
@@ -175,14 +241,30 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "negotiating", "Negotiated", "Recipients that replied and at some time spoke about terms.",
         "replied with an effective label ever negotiating",
     ),
-    _median(
+    _hours(
         "median_hours_to_first_reply", "Median hours to the first reply",
         "Half of those who replied did so within so many hours. Naive: who has not replied yet is left out, "
         "so a young "
         "campaign looks quicker than it is.",
         "median over replied of (first human inbound - first send)",
     ),
-    _median(
+    _hours(
+        "median_hours_to_reply_of_all", "Median hours to the first reply, of all",
+        "Half of all whom a mail reached will have answered within so many hours, those who have not yet taken into "
+        "account. No value while it is less than half.",
+        "smallest t with S(t) <= 0.5, S by Kaplan and Meier as for the expected reply rate", grains=_WHOLE,
+    ),
+    _hours(
+        "p90_hours_to_first_reply", "Hours within which 90 % of replies came",
+        "Nine in ten of those who replied did so within so many hours. Naive, as the median.",
+        "90th percentile over replied of (first human inbound - first send)",
+    ),
+    _hours(
+        "median_business_hours_to_first_reply", "Median working hours to the first reply",
+        "As the median, counted in working hours (Monday to Friday, 9 to 17) of the campaign's time zone.",
+        "median over replied of working hours between first send and first human inbound",
+    ),
+    _hours(
         "median_hours_our_response", "Median hours to our answer",
         "Half of our answers went out within so many hours of the mail that they answer. Open ones are left "
         "out.",
@@ -193,6 +275,35 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
         "Threads whose newest verdict is too unsure to stand alone, and on which no person has decided.",
         "threads with needs_review on the newest verdict and no standing override", grains=("campaign",),
         unit="threads",
+    ),
+    _count(
+        "waiting_for_us", "Waiting for our answer",
+        "Recipients to whose last words we have not answered yet. `cheerful metrics explain` lists them by age.",
+        "contacted with a conversation whose newest human inbound message has no later mail of ours", grains=_WHOLE,
+    ),
+    _count(
+        "handed_over", "Handed over", "Recipients to whom a second mailbox wrote, too.",
+        "contacted with sends from more than one mailbox", grains=_WHOLE,
+    ),
+    _count(
+        "conversations", "Conversations", "Exchanges with recipients; threads that belong together are one.",
+        "distinct conversations with a send, over contacted", grains=_RATE, unit="threads",
+    ),
+    _count(
+        "conversation_messages", "Mails in conversations", "Our mails and those of people, automatic ones left out.",
+        "distinct sends and human inbound messages of conversations", grains=_RATE, unit="messages",
+    ),
+    _count(
+        "conversation_turns", "Changes of speaker", "How often the word went from us to them or back.",
+        "changes of direction between consecutive mails of a conversation", grains=_RATE, unit="messages",
+    ),
+    _mean(
+        "thread_depth", "Mails a conversation", "How long conversations with recipients are.",
+        "conversation_messages", "conversations",
+    ),
+    _mean(
+        "turns_per_conversation", "Changes of speaker a conversation", "How much of a dialogue they are.",
+        "conversation_turns", "conversations",
     ),
 )  # fmt: skip
 
@@ -221,7 +332,61 @@ LABEL_DEFINITIONS: tuple[MetricDefinition, ...] = tuple(
     for label, title in LABEL_TITLES.items()
 )  # fmt: skip
 
-BY_KEY: dict[str, MetricDefinition] = {item.key: item for item in (*DEFINITIONS, *LABEL_DEFINITIONS)}
+STATUS_DEFINITIONS: tuple[MetricDefinition, ...] = tuple(
+    _count(
+        f"status_{status.lower()}", f"Suggested status: {status.lower().replace('_', ' ')}",
+        f"Contacted recipients whose labels suggest {status}. A suggestion: nothing acts on it by itself.",
+        f"contacted whose labels, in order, lead to {status}", grains=_WHOLE,
+    )
+    for status in all_statuses() if status != "ORDERED"  # the order system's word, never ours
+)  # fmt: skip
+
+BY_KEY: dict[str, MetricDefinition] = {
+    item.key: item for item in (*DEFINITIONS, *LABEL_DEFINITIONS, *STATUS_DEFINITIONS)
+}
+
+
+class VendorDefinition(BaseModel):
+    """How somebody else computes a rate of the same name. No numerator: it rests on something we do not measure."""
+
+    model_config = ConfigDict(frozen=True)
+    vendor: str
+    title: str
+    words: str
+    numerator: str | None = None
+    denominator: str | None = None
+    source: str
+
+
+VENDOR_DEFINITIONS: tuple[VendorDefinition, ...] = (
+    VendorDefinition(
+        vendor="Instantly", title="Reply rate", words="Anything that came back, of leads emailed.",
+        numerator="answered_any", denominator="contacted", source="developer.instantly.ai, steps analytics",
+    ),
+    VendorDefinition(
+        vendor="Instantly", title="Positive rate", words="Positive answers, of replies.",
+        numerator="positive", denominator="replied", source="developer.instantly.ai, steps analytics",
+    ),
+    VendorDefinition(
+        vendor="Reply.io", title="Reply rate",
+        words="Replies of people, of contacted without bounced, absent and automatic-only.",
+        numerator="replied", denominator="delivered_not_automatic", source="support.reply.io, article 978058",
+    ),
+    VendorDefinition(
+        vendor="Smartlead", title="Reply rate", words="Anything that came back, of leads emailed.",
+        numerator="answered_any", denominator="contacted", source="helpcenter.smartlead.ai, articles 100 and 200",
+    ),
+    VendorDefinition(
+        vendor="Smartlead", title="Positive rate", words="Positive answers, of replies.",
+        numerator="positive", denominator="replied", source="helpcenter.smartlead.ai, articles 100 and 200",
+    ),
+    VendorDefinition(
+        vendor="lemlist", title="Reply rate",
+        words="Replied, of opened. Opens are told by a hidden picture; we send none, so there is no such number.",
+        source="help.lemlist.com, article 4843584",
+    ),
+)  # fmt: skip
+"""The same campaign in others' words, beside ours: where two numbers of one name differ, this is why."""
 
 HEADLINE: tuple[str, ...] = (
     "recipients", "messages_sent", "contacted", "delivered", "hard_bounced", "soft_bounced", "replied",

@@ -4,6 +4,7 @@ A *fact* is what the stored mail says (a send, an inbound message, a bounce, a v
 outcomes stands in `outcomes.py`, what is counted in `definitions.py`, how it is added up in `compute.py`.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -17,22 +18,23 @@ from cheerful_pipelines.threads.models import Direction, FailedRecipient, Messag
 Grain = Literal["campaign", "day", "sender", "step", "cohort"]
 
 
-class RecipientFact(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecipientFact:
     """One recipient, removed ones included: what happened with them stays counted."""
 
-    model_config = ConfigDict(frozen=True)
     id: int
     email_key: str
     name: str | None
     handle: str | None
     sheet_row: int
     is_removed: bool
+    is_suppressed: bool = False  # of those that stand in the sheet: must not be written to
 
 
-class ThreadFact(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ThreadFact:
     """One thread that counts for the campaign, and its recipients in it (nearly always one)."""
 
-    model_config = ConfigDict(frozen=True)
     gmail_account_id: UUID
     account_alias: str
     gmail_thread_id: str
@@ -45,10 +47,10 @@ class ThreadFact(BaseModel):
         return f"{self.account_alias}/{self.gmail_thread_id}"
 
 
-class MessageFact(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MessageFact:
     """One copy of a mail in a thread that counts. `message_id` is the same for copies in two mailboxes."""
 
-    model_config = ConfigDict(frozen=True)
     thread_key: str
     account_alias: str
     message_id: int
@@ -61,10 +63,10 @@ class MessageFact(BaseModel):
     to_keys: tuple[str, ...]
 
 
-class BounceFact(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BounceFact:
     """One delivery report in a sender's mailbox, in a thread that counts or in one of its own."""
 
-    model_config = ConfigDict(frozen=True)
     thread_key: str
     message_id: int
     at: datetime
@@ -74,10 +76,10 @@ class BounceFact(BaseModel):
     names_stored_message: bool  # bounced_message_id is a mail of this client, of this campaign or not
 
 
-class VerdictFact(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictFact:
     """The newest verdict on one state of a thread. `judged_at` is the time of the message that was judged."""
 
-    model_config = ConfigDict(frozen=True)
     thread_key: str
     state_version: int
     label: Label
@@ -85,22 +87,26 @@ class VerdictFact(BaseModel):
     needs_review: bool
     judged_at: datetime | None
     judged_from_key: str | None
+    judged_message_id: int | None = None
+    address_complete: bool = False
+    left_company: bool = False
 
 
-class OverrideFact(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideFact:
     """A person's standing word on a thread. It replaces every verdict on it."""
 
-    model_config = ConfigDict(frozen=True)
     thread_key: str
     label: Label
 
 
-class CampaignFacts(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CampaignFacts:
     """Everything that one campaign's numbers rest on, read in one snapshot of the database at `read_at`."""
 
-    model_config = ConfigDict(frozen=True)
     campaign: Campaign
     read_at: datetime
+    sender_ids: frozenset[UUID] = frozenset()  # whose sent mail counts
     our_keys: frozenset[str]  # every address of every mailbox of the client: mail from them is internal
     recipients: tuple[RecipientFact, ...]
     threads: tuple[ThreadFact, ...]
@@ -120,6 +126,11 @@ class MetricRow(BaseModel):
     value: float | None
     numerator: float | None = None
     denominator: float | None = None
+    low: float | None = None
+    """With `high`: where the true share lies with 95 % confidence. Rates only."""
+    high: float | None = None
+    is_early: bool = False
+    """Too few or too young to tell (`definitions.py`, EARLY_BELOW and EARLY_DAYS). Rates only."""
     is_additive: bool
     definition_version: str
 
@@ -133,6 +144,33 @@ class StoredMetric(MetricRow):
     campaign_slug: str
     campaign_name: str
     computed_at: datetime
+
+
+class CountReport(BaseModel):
+    """What one count saw and did. `is_superseded`: newer numbers stood there and were left alone."""
+
+    model_config = ConfigDict(frozen=True)
+    of: Literal["everybody", "news"]
+    recipients_in: int
+    threads_in: int
+    messages_in: int
+    outcomes_changed: int = 0
+    without_news: int = 0
+    """Outcomes that a count of everybody found changed though nobody had noted so: must be 0."""
+    changes: tuple["OutcomeChange", ...] = ()
+    rows: "ReplaceCounts"
+
+
+class OutcomeChange(BaseModel):
+    """One thing that began or ceased to be counted of a recipient, and the mail that did it."""
+
+    model_config = ConfigDict(frozen=True)
+    recipient_id: int
+    metric: str
+    counts_now: bool
+    happened_at: datetime
+    thread_key: str | None
+    message_id: int | None
 
 
 class ReplaceCounts(BaseModel):

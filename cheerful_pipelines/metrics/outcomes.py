@@ -1,15 +1,21 @@
 """Facts become one outcome a recipient: what was sent, what came back, what it meant, and when. Pure.
 
 Each rule of `definitions.py` that looks at single mails stands here; adding up stands in `compute.py`.
-The order in which facts come in makes no difference.
+The order in which facts come in makes no difference. Whatever is counted of a recipient is an *event* of the
+outcome: when it first happened, and by which mail in which thread. Receipts read them, too.
 """
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
+from cheerful_pipelines.classification.creator_status import CreatorStatus, suggested_status
 from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.metrics.business_hours import business_hours
 from cheerful_pipelines.metrics.definitions import BOUNCE_WINDOW_DAYS, positive_labels
 from cheerful_pipelines.metrics.models import (
     BounceFact,
@@ -19,7 +25,18 @@ from cheerful_pipelines.metrics.models import (
     ThreadFact,
 )
 
+OUTCOME_VERSION = "1"
+"""Raise it whenever this code makes another outcome of the same facts: every campaign is counted anew."""
+
 _AUTOMATIC_KINDS = ("auto_reply", "out_of_office")
+
+
+class Event(NamedTuple):
+    """Something that happened with a recipient: when, and by which mail. The mail is None for a person's word."""
+
+    at: datetime
+    thread_key: str | None = None
+    message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +47,13 @@ class Send:
     rfc822_message_id: str | None
     at: datetime
     sender: str
+    thread_key: str
     conversation_key: str
     step: int | None = None
-    hard_bounced_at: datetime | None = None
-    soft_bounced_at: datetime | None = None
+    hard_bounce: Event | None = None
+    soft_bounce: Event | None = None
+    is_first_of_mail: bool = True
+    """Of a mail to several recipients: whether it is counted with this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +64,13 @@ class Inbound:
     at: datetime
     kind: str
     from_key: str | None
+    thread_key: str
     conversation_key: str
+
+    @property
+    def event(self) -> Event:
+        """That it came."""
+        return Event(self.at, self.thread_key, self.message_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +80,35 @@ class EffectiveLabel:
     label: Label
     at: datetime | None
     version: int
+    thread_key: str
+    message_id: int | None = None
+    address_complete: bool = False
+    left_company: bool = False
+
+    def event(self, otherwise: datetime) -> Event:
+        """That it was said."""
+        return Event(self.at or otherwise, self.thread_key, self.message_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How it went with one recipient. A time that is None says: it did not happen."""
+    """How it went with one recipient. `events` by the metric that counts them; what is missing did not happen."""
 
-    recipient: RecipientFact
-    sends: tuple[Send, ...]
-    inbound: tuple[Inbound, ...]
-    delivered_at: datetime | None = None  # of the first send that did not come back
-    hard_bounced_at: datetime | None = None
-    soft_bounced_at: datetime | None = None
-    replied_at: datetime | None = None
+    recipient_id: int
+    is_removed: bool = False
+    is_suppressed: bool = False
+    sends: tuple[Send, ...] = ()
+    events: Mapping[str, Event] = field(default_factory=dict)
     reply_step: int | None = None
-    from_other_address: bool = False
-    auto_replied_at: datetime | None = None
-    absent_at: datetime | None = None
-    label_at: Mapping[Label, datetime] | None = None  # first time of each label, of those who replied
-    positive_at: datetime | None = None
-    opted_out_at: datetime | None = None
     newest_label: Label | None = None
+    status: CreatorStatus | None = None
     response_hours: tuple[float, ...] = ()
+    business_hours_to_reply: float | None = None
+    conversations: int = 0
+    conversation_messages: int = 0
+    conversation_turns: int = 0
+    threads: tuple[str, ...] = ()
+    review_threads: tuple[str, ...] = ()
 
     @property
     def first_send(self) -> Send | None:
@@ -90,11 +123,54 @@ def recipient_outcomes(facts: CampaignFacts) -> list[Outcome]:
     inbound = _inbound(facts, threads, known)
     sends = _with_bounces(_sends(facts, threads, known, inbound), facts, threads, known)
     labels = _labels(facts, threads, known)
-    positive = positive_labels(facts.campaign.campaign_type)
-    return [
-        _outcome(recipient, sends.get(number, []), inbound.get(number, []), labels.get(number, []), positive)
-        for number, recipient in sorted(known.items())
-    ]
+    rules = _Rules(positive_labels(facts.campaign.campaign_type), ZoneInfo(facts.campaign.time_zone))
+    in_threads = _threads_of(facts.threads)
+    review = _review_threads(facts)
+    counted: set[int] = set()
+    outcomes = []
+    for number, recipient in sorted(known.items()):
+        mine = [_counted_once(send, counted) for send in sends.get(number, [])]
+        outcome = _outcome(recipient, mine, inbound.get(number, []), labels.get(number, []), rules)
+        outcomes.append(
+            replace(outcome, threads=in_threads.get(number, ()), review_threads=review.get(number, ()))
+        )  # fmt: skip
+    return outcomes
+
+
+class _Rules(NamedTuple):
+    """What differs by campaign."""
+
+    positive: frozenset[Label]
+    zone: ZoneInfo
+
+
+def _counted_once(send: Send, counted: set[int]) -> Send:
+    """A mail to several recipients is counted with the first of them."""
+    if send.message_id in counted:
+        return replace(send, is_first_of_mail=False)
+    counted.add(send.message_id)
+    return send
+
+
+def _threads_of(threads: Iterable[ThreadFact]) -> dict[int, tuple[str, ...]]:
+    found: dict[int, list[str]] = defaultdict(list)
+    for thread in threads:
+        for number in thread.recipient_ids:
+            found[number].append(thread.key)
+    return {number: tuple(sorted(keys)) for number, keys in found.items()}
+
+
+def _review_threads(facts: CampaignFacts) -> dict[int, tuple[str, ...]]:
+    """Threads whose newest verdict waits for a person, by the first of their recipients."""
+    newest = {item.thread_key: item for item in sorted(facts.verdicts, key=lambda item: item.state_version)}
+    overridden = {item.thread_key for item in facts.overrides}
+    with_mail = {message.thread_key for message in facts.messages}
+    found: dict[int, list[str]] = defaultdict(list)
+    for thread in facts.threads:
+        verdict = newest.get(thread.key)
+        if verdict is not None and verdict.needs_review and thread.key not in overridden and thread.key in with_mail:
+            found[min(thread.recipient_ids)].append(thread.key)
+    return {number: tuple(sorted(keys)) for number, keys in found.items()}
 
 
 def _sends(
@@ -124,6 +200,7 @@ def _sends(
                 rfc822_message_id=bare_id(message.rfc822_message_id),
                 at=message.at,
                 sender=message.account_alias,
+                thread_key=thread.key,
                 conversation_key=thread.conversation_key,
             )
             found[number].setdefault(message.message_id, send)
@@ -134,9 +211,9 @@ def _sends(
 
 def _with_steps(sends: list[Send], inbound: Iterable[Inbound]) -> list[Send]:
     """Number the sends up to the first human answer after the first of them."""
-    answered_at = _first_human_after(inbound, sends[0].at)
+    answered = _first_human_after(inbound, sends[0].at)
     return [
-        replace(send, step=number if answered_at is None or send.at < answered_at else None)
+        replace(send, step=number if answered is None or send.at < answered.at else None)
         for number, send in enumerate(sends, start=1)
     ]
 
@@ -159,6 +236,7 @@ def _inbound(
                 at=message.at,
                 kind=message.kind,
                 from_key=message.from_key,
+                thread_key=thread.key,
                 conversation_key=thread.conversation_key,
             )
             found[number].setdefault(message.message_id, mail)
@@ -184,10 +262,11 @@ def _with_bounces(
     for bounce in sorted(facts.bounces, key=lambda item: (item.at, item.message_id)):
         for number, send, is_hard in _bounced_sends(bounce, sends, threads.get(bounce.thread_key), by_address):
             current = marked[number][send.message_id]
-            if is_hard and current.hard_bounced_at is None:
-                current = replace(current, hard_bounced_at=bounce.at)
-            elif not is_hard and current.soft_bounced_at is None:
-                current = replace(current, soft_bounced_at=bounce.at)
+            report = Event(bounce.at, bounce.thread_key, bounce.message_id)
+            if is_hard and current.hard_bounce is None:
+                current = replace(current, hard_bounce=report)
+            elif not is_hard and current.soft_bounce is None:
+                current = replace(current, soft_bounce=report)
             marked[number][send.message_id] = current
     return {number: list(items.values()) for number, items in marked.items()}
 
@@ -242,13 +321,18 @@ def _labels(
             continue
         number = _owner(threads[verdict.thread_key], verdict.judged_from_key, known)
         if number is not None:
-            found[number].append(EffectiveLabel(verdict.label, verdict.judged_at, verdict.state_version))
+            found[number].append(
+                EffectiveLabel(
+                    verdict.label, verdict.judged_at, verdict.state_version, verdict.thread_key,
+                    verdict.judged_message_id, verdict.address_complete, verdict.left_company,
+                )
+            )  # fmt: skip
     newest_human = _newest_human(facts, overridden)
     for key, label in overridden.items():
         newest = newest_human.get(key)
         number = _owner(threads[key], newest.from_key if newest else None, known)
         if number is not None:
-            found[number].append(EffectiveLabel(label, newest.at if newest else None, 0))
+            found[number].append(EffectiveLabel(label, newest.at if newest else None, 0, key))
     return found
 
 
@@ -268,49 +352,99 @@ def _outcome(
     sends: list[Send],
     inbound: list[Inbound],
     labels: list[EffectiveLabel],
-    positive: frozenset[Label],
+    rules: _Rules,
 ) -> Outcome:
+    outcome = Outcome(
+        recipient_id=recipient.id,
+        is_removed=recipient.is_removed,
+        is_suppressed=recipient.is_suppressed and not recipient.is_removed,
+    )
     if not sends:
-        return Outcome(recipient=recipient, sends=(), inbound=tuple(inbound))
-    first_at = sends[0].at
-    delivered_at = next((send.at for send in sends if send.hard_bounced_at is None), None)
-    human_at = _first_human_after(inbound, first_at)
-    replied_at = human_at if delivered_at is not None else None
-    automatic = [mail for mail in inbound if mail.kind in _AUTOMATIC_KINDS and mail.at > first_at and human_at is None]
-    label_at = _first_times(labels, first_at, replied_at)
-    opt_outs = [item.at or human_at or first_at for item in labels if item.label == "opt_out"]
-    return Outcome(
-        recipient=recipient,
+        return outcome
+    events = _mail_events(sends, inbound)
+    human = _first_human_after(inbound, sends[0].at)
+    replied = events.get("replied")
+    if replied and any(
+        mail.message_id == replied.message_id and mail.from_key != recipient.email_key for mail in inbound
+    ):
+        events["replied_from_elsewhere"] = replied
+    label_events = _first_times(labels, sends[0].at, replied.at if replied else None)
+    for key, wanted in (("positive", rules.positive), ("questions", {"question"}), ("negotiating", {"negotiating"})):
+        found = [event for label, event in label_events.items() if label in wanted]
+        if found:
+            events[key] = min(found, key=_event_order)
+    left = [item.event(human.at if human else sends[0].at) for item in labels if item.label == "opt_out"]
+    if left:
+        events["opted_out"] = min(left, key=_event_order)
+        if "delivered" in events:
+            events["opted_out_delivered"] = events["opted_out"]
+    conversations = _turns(sends, inbound)
+    waits, response_hours = _responses(conversations)
+    if waits is not None:
+        events["waiting_for_us"] = waits
+    return replace(
+        outcome,
         sends=tuple(sends),
-        inbound=tuple(inbound),
-        delivered_at=delivered_at,
-        hard_bounced_at=min((send.hard_bounced_at for send in sends if send.hard_bounced_at), default=None),
-        soft_bounced_at=_soft_bounced_at(sends, inbound),
-        replied_at=replied_at,
-        reply_step=_reply_step(sends, replied_at),
-        from_other_address=any(mail.at == replied_at and mail.from_key != recipient.email_key for mail in inbound),
-        auto_replied_at=min((mail.at for mail in automatic), default=None),
-        absent_at=min((mail.at for mail in automatic if mail.kind == "out_of_office"), default=None),
-        label_at=label_at,
-        positive_at=min((at for label, at in label_at.items() if label in positive), default=None),
-        opted_out_at=min(opt_outs, default=None),
-        newest_label=_newest_label(labels) if replied_at is not None else None,
-        response_hours=_response_hours(sends, inbound),
+        events=events,
+        reply_step=_reply_step(sends, replied.at if replied else None),
+        newest_label=_newest_label(labels) if replied else None,
+        status=_status(labels, "UNRESPONSIVE" if human is None else "CONTACTED"),
+        response_hours=response_hours,
+        business_hours_to_reply=business_hours(sends[0].at, replied.at, rules.zone) if replied else None,
+        conversations=len(conversations),
+        conversation_messages=sum(len(turns) for turns in conversations),
+        conversation_turns=sum(
+            before.is_ours != after.is_ours for turns in conversations for before, after in pairwise(turns)
+        ),
     )
 
 
-def _first_human_after(inbound: Iterable[Inbound], moment: datetime) -> datetime | None:
-    return min((mail.at for mail in inbound if mail.kind == "human" and mail.at > moment), default=None)
+def _mail_events(sends: list[Send], inbound: list[Inbound]) -> dict[str, Event]:
+    """Everything that mail alone tells, whatever it meant."""
+    first = sends[0]
+    human = _first_human_after(inbound, first.at)
+    arrived = next((send for send in sends if send.hard_bounce is None), None)
+    automatic = [mail for mail in inbound if mail.kind in _AUTOMATIC_KINDS and mail.at > first.at]
+    away = [mail for mail in automatic if mail.kind == "out_of_office"]
+    handed_over = next((send for send in sends if send.sender != first.sender), None)
+    found: dict[str, Event | None] = {
+        "contacted": _sent(first),
+        "delivered": _sent(arrived) if arrived else None,
+        "hard_bounced": min((send.hard_bounce for send in sends if send.hard_bounce), key=_event_order, default=None),
+        "soft_bounced": _soft_bounce(sends, inbound),
+        "replied": human if arrived else None,
+        "answered_any": min((*([human] if human else []), *(mail.event for mail in automatic)), key=_event_order,
+                            default=None),
+        "auto_replied": None if human else min((mail.event for mail in automatic), key=_event_order, default=None),
+        "ooo": None if human else min((mail.event for mail in away), key=_event_order, default=None),
+        "handed_over": _sent(handed_over) if handed_over else None,
+    }  # fmt: skip
+    if arrived and not (automatic and human is None):
+        found["delivered_not_automatic"] = _sent(arrived)
+    return {key: event for key, event in found.items() if event is not None}
 
 
-def _soft_bounced_at(sends: list[Send], inbound: list[Inbound]) -> datetime | None:
+def _sent(send: Send) -> Event:
+    return Event(send.at, send.thread_key, send.message_id)
+
+
+def _event_order(event: Event) -> tuple[datetime, int, str]:
+    return event.at, event.message_id or 0, event.thread_key or ""
+
+
+def _first_human_after(inbound: Iterable[Inbound], moment: datetime) -> Event | None:
+    found = [mail.event for mail in inbound if mail.kind == "human" and mail.at > moment]
+    return min(found, key=_event_order, default=None)
+
+
+def _soft_bounce(sends: list[Send], inbound: list[Inbound]) -> Event | None:
     """First passing trouble, unless a mail came back for good or one got through since."""
-    troubles = [send.soft_bounced_at for send in sends if send.soft_bounced_at]
-    if not troubles or any(send.hard_bounced_at for send in sends):
+    troubles = [send.soft_bounce for send in sends if send.soft_bounce]
+    if not troubles or any(send.hard_bounce for send in sends):
         return None
-    newest = max(troubles)
-    got_through = any(send.at > newest and not send.soft_bounced_at for send in sends)
-    return None if got_through or _first_human_after(inbound, newest) else min(troubles)
+    newest = max(trouble.at for trouble in troubles)
+    got_through = any(send.at > newest and not send.soft_bounce for send in sends)
+    return None if got_through or _first_human_after(inbound, newest) else min(troubles, key=_event_order)
 
 
 def _reply_step(sends: list[Send], replied_at: datetime | None) -> int | None:
@@ -318,26 +452,36 @@ def _reply_step(sends: list[Send], replied_at: datetime | None) -> int | None:
     if replied_at is None:
         return None
     steps = [send for send in sends if send.step is not None]
-    arrived = [send for send in steps if send.hard_bounced_at is None]
+    arrived = [send for send in steps if send.hard_bounce is None]
     return (arrived or steps)[-1].step
 
 
-def _first_times(
-    labels: list[EffectiveLabel], first_at: datetime, replied_at: datetime | None
-) -> dict[Label, datetime]:
+def _first_times(labels: list[EffectiveLabel], first_at: datetime, replied_at: datetime | None) -> dict[Label, Event]:
     """First time of each label on what came after the first send.
 
     Without a reply there is nothing to label.
     """
-    found: dict[Label, datetime] = {}
+    found: dict[Label, Event] = {}
     if replied_at is None:
         return found
     for item in labels:
         if item.at is not None and item.at <= first_at:
             continue
-        at = max(item.at or replied_at, replied_at)
-        found[item.label] = min(found.get(item.label, at), at)
+        event = item.event(replied_at)
+        event = event._replace(at=max(event.at, replied_at))
+        found[item.label] = min(found.get(item.label, event), event, key=_event_order)
     return found
+
+
+def _status(labels: list[EffectiveLabel], begins: CreatorStatus) -> CreatorStatus:
+    """The status that the labels suggest, in order of time; never backwards, never out of OPTED_OUT."""
+    status = begins
+    timed = [(item.at, item.version, item.label, item) for item in labels if item.at is not None]
+    in_order = [item for *_, item in sorted(timed, key=lambda one: one[:3])]
+    for item in (*in_order, *(item for item in labels if item.at is None)):
+        flags = {"address_complete": item.address_complete, "left_company": item.left_company}
+        status = suggested_status(status, item.label, flags)
+    return status
 
 
 def _newest_label(labels: list[EffectiveLabel]) -> Label | None:
@@ -350,24 +494,41 @@ def _newest_label(labels: list[EffectiveLabel]) -> Label | None:
     return max(newest, key=lambda item: (item.version, item.label)).label
 
 
-def _response_hours(sends: list[Send], inbound: list[Inbound]) -> tuple[float, ...]:
-    """Hours from each human mail that begins a wait to our next mail in the same conversation."""
-    by_conversation: dict[str, list[tuple[datetime, bool]]] = defaultdict(list)
+class _Turn(NamedTuple):
+    """One mail of a conversation: ours, or a person's."""
+
+    at: datetime
+    is_ours: bool
+    thread_key: str
+    message_id: int
+
+
+def _turns(sends: list[Send], inbound: list[Inbound]) -> list[list[_Turn]]:
+    """The mails of each conversation in order of time, automatic ones left out."""
+    by_conversation: dict[str, list[_Turn]] = defaultdict(list)
     for send in sends:
-        by_conversation[send.conversation_key].append((send.at, True))
+        by_conversation[send.conversation_key].append(_Turn(send.at, True, send.thread_key, send.message_id))
     for mail in inbound:
         if mail.kind == "human":
-            by_conversation[mail.conversation_key].append((mail.at, False))
+            by_conversation[mail.conversation_key].append(_Turn(mail.at, False, mail.thread_key, mail.message_id))
+    return [sorted(by_conversation[key]) for key in sorted(by_conversation)]
+
+
+def _responses(conversations: Iterable[list[_Turn]]) -> tuple[Event | None, tuple[float, ...]]:
+    """Since when somebody waits for our answer, and hours from each mail that began a wait to our next mail."""
     hours: list[float] = []
-    for turns in by_conversation.values():
-        waiting_since: datetime | None = None
-        for at, is_ours in sorted(turns):
-            if not is_ours:
-                waiting_since = waiting_since or at
-            elif waiting_since is not None:
-                hours.append((at - waiting_since).total_seconds() / 3600)
-                waiting_since = None
-    return tuple(sorted(hours))
+    open_waits: list[Event] = []
+    for turns in conversations:
+        waiting: _Turn | None = None
+        for turn in turns:
+            if not turn.is_ours:
+                waiting = waiting or turn
+            elif waiting is not None:
+                hours.append((turn.at - waiting.at).total_seconds() / 3600)
+                waiting = None
+        if waiting is not None:
+            open_waits.append(Event(waiting.at, waiting.thread_key, waiting.message_id))
+    return min(open_waits, key=_event_order, default=None), tuple(sorted(hours))
 
 
 def _message_order(message: MessageFact) -> tuple[datetime, int, str]:

@@ -11,10 +11,10 @@ import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
-from math import sqrt
 from typing import TYPE_CHECKING
 
 from cheerful_pipelines.metrics.definitions import LABEL_TITLES
+from cheerful_pipelines.metrics.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import StoredMetric
 from cheerful_pipelines.metrics.tables import by_campaign
 
@@ -149,20 +149,6 @@ def reply_rate_figure(campaigns: Campaigns) -> "Figure":
     panel.grid(axis="x", color=_GRID)
     note = "replied of delivered, with 95 % Wilson interval: overlapping lines may be chance"
     return _titled(figure, "Reply rate", _of_how_many(shown, campaigns, note))
-
-
-def wilson_interval(successes: float, trials: float, *, z: float = 1.96) -> tuple[float, float]:
-    """Where the true share lies with 95 % confidence (E. B. Wilson, 1927); (0, 1) without trials.
-
-    >>> [round(bound, 3) for bound in wilson_interval(8, 40)]
-    [0.105, 0.348]
-    """
-    if not trials:
-        return 0.0, 1.0
-    share, square = successes / trials, z * z
-    centre = (share + square / (2 * trials)) / (1 + square / trials)
-    half = z * sqrt(share * (1 - share) / trials + square / (4 * trials * trials)) / (1 + square / trials)
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def as_markdown(figure: "Figure", words: str) -> str:

@@ -27,6 +27,7 @@ from cheerful_pipelines.recipients.models import (
     Suppression,
 )
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.outcome_news import note_recipients
 from cheerful_pipelines.storage.tables import (
     campaign,
     campaign_mark,
@@ -251,6 +252,8 @@ def _write_people(
     changed = [ids[recipient.email_key] for recipient in diff.changed]
     _on_ids(connection, queries.CLOSE_VERSIONS, [*changed, *removed.values()], at=run["at"])
     new = [ids[recipient.email_key] for recipient in news]
+    flagged = [ids[recipient.email_key] for recipient in diff.flagged]
+    note_recipients(connection, [*new, *removed.values(), *flagged])
     _on_ids(connection, queries.OPEN_VERSIONS, new, at=run["at"], import_id=import_id)
     _on_ids(connection, queries.REFRESH_VERSIONS, [ids[recipient.email_key] for recipient in quiet])
     return ids | removed

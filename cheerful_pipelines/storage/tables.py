@@ -158,6 +158,7 @@ campaign_mark = sa.Table(
     sa.Column("sheet_source_revision", sa.BigInteger, nullable=False, server_default="0"),  # grows by each new source
     _when("own_write_until"),  # we write into the recipients' spreadsheet: not looked at until then
     _when("metrics_computed_at"),
+    sa.Column("metrics_basis", sa.Text),  # hash of what is no mail and decides numbers: definitions, dates, senders
     _when("exported_at"),
     sa.Column("exported_hash", sa.Text),
 )
@@ -423,6 +424,11 @@ message_reading = sa.Table(
 
 sa.Index("ix_message_reading_bounced_message_id", message_reading.c.bounced_message_id)
 sa.Index(
+    "ix_message_reading_reports",
+    message_reading.c.gmail_account_id,
+    postgresql_where=message_reading.c.kind.in_(["bounce", "delayed"]),
+)
+sa.Index(
     "ix_message_reading_bounces",
     message_reading.c.gmail_account_id,
     postgresql_where=message_reading.c.kind == "bounce",
@@ -583,6 +589,43 @@ llm_batch_item = sa.Table(
 
 # --- how the campaign went ----------------------------------------------------------------------------------------
 
+outcome_news = sa.Table(
+    "outcome_news",
+    metadata,
+    # Whose outcome may have changed since it was counted. Written with the change, taken away by the count.
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), nullable=False, index=True),
+    sa.Column("recipient_id", sa.BigInteger, sa.ForeignKey(campaign_recipient.c.id), nullable=False),
+)
+
+recipient_outcome = sa.Table(
+    "recipient_outcome",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), nullable=False),
+    sa.Column("recipient_id", sa.BigInteger, sa.ForeignKey(campaign_recipient.c.id), nullable=False),
+    _when("valid_from", nullable=False),  # the moment of the facts it was made of
+    _when("valid_to"),  # null: as we know it now
+    sa.Column("document", JSONB, nullable=False),  # metrics/outcome_document.py
+    sa.Column("document_hash", sa.Text, nullable=False),
+    # What waiting times are told from; null for one to whom we never wrote.
+    sa.Column("sender", sa.Text),
+    sa.Column("cohort", sa.Text),
+    _when("first_sent_at"),
+    _when("replied_at"),
+    sa.Column("is_delivered", sa.Boolean, nullable=False),
+    sa.Column("business_hours_to_reply", sa.Float),
+    sa.Column("response_hours", ARRAY(sa.Float), nullable=False),
+    sa.Column("run_id", sa.Text),
+)
+sa.Index(
+    "uq_recipient_outcome_current",
+    recipient_outcome.c.recipient_id,
+    unique=True,
+    postgresql_where=recipient_outcome.c.valid_to.is_(None),
+)
+sa.Index("ix_recipient_outcome_campaign", recipient_outcome.c.campaign_id, recipient_outcome.c.valid_from)
+
 campaign_metric = sa.Table(
     "campaign_metric",
     metadata,
@@ -593,6 +636,9 @@ campaign_metric = sa.Table(
     sa.Column("value", sa.Float),  # null: no denominator yet
     sa.Column("numerator", sa.Float),
     sa.Column("denominator", sa.Float),
+    sa.Column("low", sa.Float),  # with high: 95 % interval of a rate
+    sa.Column("high", sa.Float),
+    sa.Column("is_early", sa.Boolean, nullable=False, server_default=sa.false()),  # too early to tell
     sa.Column("is_additive", sa.Boolean, nullable=False),
     sa.Column("definition_version", sa.Text, nullable=False),
     _when("computed_at", nullable=False),

@@ -78,7 +78,8 @@ FINGERPRINT = """
                           sum(processed_recipients_revision), count(sheet_imported_at), count(metrics_computed_at),
                           count(exported_at)) from campaign_mark),
         (select count(*) from campaign where status <> 'DRAFT'),
-        (select count(*) from campaign_sender))
+        (select count(*) from campaign_sender),
+        (select coalesce(max(id), 0) from outcome_news))
 """
 
 # Private mail must not start runs: an event counts for a campaign only where its message involves a recipient of it,
@@ -114,6 +115,7 @@ PULSES = """
            k.processed_recipients_revision as processed_revision,
            (select count(*) from campaign_sender s
              where s.campaign_id = c.id and s.created_at > k.processed_at) as new_senders,
+           (select coalesce(max(n.id), 0) from outcome_news n where n.campaign_id = c.id) as newest_news,
            k.metrics_computed_at is not null as was_computed,
            k.exported_at is not null as was_exported,
            c.metrics_spreadsheet_id is not null as wants_export

@@ -28,6 +28,7 @@ def decide(pulses: Sequence[CampaignPulse], in_flight: Collection[str]) -> list[
             pulse.newest_relevant_seq > pulse.processed_seq
             or pulse.recipients_revision != pulse.processed_revision
             or pulse.new_senders > 0
+            or pulse.newest_news > 0
             or not pulse.was_computed
         )
         if not behind or pulse.slug in in_flight:
@@ -39,15 +40,17 @@ def decide(pulses: Sequence[CampaignPulse], in_flight: Collection[str]) -> list[
                 partition_key=pulse.slug,
                 asset_selection=[dg.AssetKey(name) for name in assets],
                 tags={CAMPAIGN_TAG: pulse.slug},
+                run_config=dg.RunConfig(ops={"campaign_metrics": {"config": {"of": "news"}}}),
             )
         )
     return requests
 
 
 def _run_key(pulse: CampaignPulse) -> str:
-    """The watermark. A new sender is a reason of its own at an unchanged one."""
+    """The watermark. A new sender and a person's word are reasons of their own at an unchanged one."""
     watermark = f"{pulse.slug}:{pulse.newest_relevant_seq}:{pulse.recipients_revision}"
-    return f"{watermark}:senders+{pulse.new_senders}" if pulse.new_senders else watermark
+    senders = f":senders+{pulse.new_senders}" if pulse.new_senders else ""
+    return watermark + senders + (f":news{pulse.newest_news}" if pulse.newest_news else "")
 
 
 @dg.sensor(

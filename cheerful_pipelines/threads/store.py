@@ -17,6 +17,7 @@ from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.errors import NotFoundError, StaleStateError
 from cheerful_pipelines.gmail.models import MessageEvent, ParsedMessage, StoredMessage
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.outcome_news import note_recipients, note_threads
 from cheerful_pipelines.storage.tables import (
     campaign,
     campaign_mark,
@@ -92,6 +93,8 @@ class CampaignPulse(BaseModel):
     processed_revision: int
     new_senders: int
     """Mailboxes that joined the campaign after it was last processed: their older mail was never looked at."""
+    newest_news: int = 0
+    """What changed and is not counted yet, mail apart: a verdict, a person's word, a flag; 0 where nothing did."""
     was_computed: bool
     was_exported: bool
     wants_export: bool
@@ -456,6 +459,7 @@ class ThreadStore:
         with self._database.transaction() as connection:
             connection.execute(sa.select(lock))
             for chunk in in_batches(sorted(set(looked_at)), _CHUNK):
+                note_threads(connection, chunk)  # those who lose a thread here, and those who keep a changed one
                 stored = connection.execute(
                     sa.select(thread_attribution).where(
                         _thread_in(attribution, chunk), attribution.campaign_id.in_(campaigns)
@@ -466,6 +470,7 @@ class ThreadStore:
             if own:
                 values = [row.model_dump() | {"run_id": run_id} for row in own]
                 connection.execute(insert(thread_attribution).on_conflict_do_nothing(), values)
+                note_recipients(connection, [row.recipient_id for row in own])
             mark = campaign_mark.c
             connection.execute(
                 sa.update(campaign_mark)

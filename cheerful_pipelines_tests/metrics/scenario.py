@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.metrics.compute import compute_metrics
-from cheerful_pipelines.metrics.store import MetricStore
+from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.storage import tables
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_campaign, an_account
@@ -276,10 +276,10 @@ class Scenario:
 
     def numbers_of(self, grain: str = "campaign", grain_key: str = "") -> dict[str, float | None]:
         """The metrics at one grain, computed now."""
-        rows = compute_metrics(MetricStore(self.database).facts(self.campaign.slug))
+        rows = compute_metrics(FactStore(self.database).facts(self.campaign.slug))
         return {row.metric: row.value for row in rows if (row.grain, row.grain_key) == (grain, grain_key)}
 
     def parts(self, grain: str, metric: str) -> dict[str, float | None]:
         """One metric at every key of a grain."""
-        rows = compute_metrics(MetricStore(self.database).facts(self.campaign.slug))
+        rows = compute_metrics(FactStore(self.database).facts(self.campaign.slug))
         return {row.grain_key: row.value for row in rows if (row.grain, row.metric) == (grain, metric)}

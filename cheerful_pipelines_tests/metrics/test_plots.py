@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from cheerful_pipelines.metrics.definitions import LABEL_TITLES
+from cheerful_pipelines.metrics.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import Grain, StoredMetric
 from cheerful_pipelines.metrics.plots import (
     LARGEST_PICTURE_BYTES,
@@ -14,7 +15,6 @@ from cheerful_pipelines.metrics.plots import (
     labels_figure,
     portfolio_plots,
     reply_rate_figure,
-    wilson_interval,
 )
 from cheerful_pipelines.metrics.tables import by_campaign
 from cheerful_pipelines_tests.builders import START

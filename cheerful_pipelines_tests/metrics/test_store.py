@@ -6,6 +6,7 @@ import pytest
 
 from cheerful_pipelines.errors import NotFoundError
 from cheerful_pipelines.metrics.compute import compute_metrics
+from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.metrics.models import ReplaceCounts
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database
@@ -24,7 +25,7 @@ def _a_campaign_with_one_reply(database: Database, **changes: str) -> Scenario:
 def test_a_second_time_leaves_every_row_untouched(database: Database) -> None:
     scenario = _a_campaign_with_one_reply(database)
     store = MetricStore(database)
-    rows = compute_metrics(store.facts("spring"))
+    rows = compute_metrics(FactStore(database).facts("spring"))
 
     first = store.replace(scenario.campaign.id, rows, computed_at=START)
     second = store.replace(scenario.campaign.id, rows, computed_at=START + timedelta(hours=1))
@@ -38,7 +39,7 @@ def test_a_second_time_leaves_every_row_untouched(database: Database) -> None:
 def test_changed_rows_change_and_vanished_rows_go(database: Database) -> None:
     scenario = _a_campaign_with_one_reply(database)
     store = MetricStore(database)
-    rows = compute_metrics(store.facts("spring"))
+    rows = compute_metrics(FactStore(database).facts("spring"))
     store.replace(scenario.campaign.id, rows, computed_at=START)
     changed = rows[0].model_copy(update={"value": 99.0})
 
@@ -51,7 +52,7 @@ def test_changed_rows_change_and_vanished_rows_go(database: Database) -> None:
 def test_numbers_from_older_facts_never_replace_newer_ones(database: Database) -> None:
     scenario = _a_campaign_with_one_reply(database)
     store = MetricStore(database)
-    rows = compute_metrics(store.facts("spring"))
+    rows = compute_metrics(FactStore(database).facts("spring"))
     store.replace(scenario.campaign.id, rows, computed_at=START)
 
     counts = store.replace(scenario.campaign.id, [], computed_at=START - timedelta(seconds=1))
@@ -83,4 +84,4 @@ def test_a_campaign_is_to_be_exported_while_its_numbers_are_newer_than_its_sheet
 
 def test_an_unknown_campaign_is_named(database: Database) -> None:
     with pytest.raises(NotFoundError, match="nope"):
-        MetricStore(database).facts("nope")
+        FactStore(database).facts("nope")

@@ -13,6 +13,7 @@ from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.gmail.models import FetchedMessage, LabelChange, StoredMessage
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.storage.blobs import BlobStore, sha256_hex
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import (
@@ -116,6 +117,10 @@ class Mailroom:
         """Every row of a table."""
         with self.database.transaction() as connection:
             return [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+
+    def counted(self, campaign: Campaign) -> None:
+        """As if the campaign's numbers were counted now."""
+        count_campaign(self.database, campaign.slug)
 
     def set_mark(self, campaign: Campaign, **values: Any) -> None:
         """Overwrite columns of the campaign's mark."""

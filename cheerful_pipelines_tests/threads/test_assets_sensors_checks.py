@@ -15,7 +15,7 @@ from cheerful_pipelines.threads.assets import ASSETS
 from cheerful_pipelines.threads.checks import CHECKS
 from cheerful_pipelines.threads.sensors import campaign_fanout, decide
 from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore
-from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account
+from cheerful_pipelines_tests.builders import a_campaign, a_message, an_account
 from cheerful_pipelines_tests.threads.mailroom import Mailroom, answer, pitch
 
 
@@ -163,7 +163,7 @@ def test_a_new_answer_asks_for_its_campaign_and_an_idle_tick_for_nothing(
     room: Mailroom, mia: GmailAccount, spring: Campaign, settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     materialize(room, settings, instance)
-    room.set_mark(spring, metrics_computed_at=START)
+    room.counted(spring)
     requests, cursor = tick(room, instance)
     assert requests == []
 
@@ -178,7 +178,7 @@ def test_private_mail_starts_no_run(
     room: Mailroom, mia: GmailAccount, spring: Campaign, settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     materialize(room, settings, instance)
-    room.set_mark(spring, metrics_computed_at=START)
+    room.counted(spring)
     room.receive(mia, a_message().sender("mum@family.example").message_id("<x@family.example>"), thread="t9")
 
     assert tick(room, instance)[0] == []
@@ -188,7 +188,7 @@ def test_a_managers_answer_from_an_unknown_address_starts_a_run(
     room: Mailroom, mia: GmailAccount, spring: Campaign, settings: Settings, instance: dg.DagsterInstance
 ) -> None:
     materialize(room, settings, instance)
-    room.set_mark(spring, metrics_computed_at=START)
+    room.counted(spring)
     room.receive(mia, answer(message_id="<r2@agency.example>").sender("max@agency.example"), thread="t2")
 
     assert [request.partition_key for request in tick(room, instance)[0]] == ["spring"]
