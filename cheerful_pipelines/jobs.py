@@ -5,7 +5,8 @@ import dagster as dg
 CAMPAIGN_REFRESH = dg.define_asset_job(
     name="campaign_refresh",
     selection=dg.AssetSelection.assets(
-        "email_threads", "thread_classifications", "campaign_metrics", "review_queue", "metrics_sheet"
+        *("email_threads", "thread_classifications", "campaign_metrics", "review_queue"),
+        *("campaign_report", "metrics_sheet"),
     ),
     description="One campaign from stored mail to numbers and, where asked for, its sheet. "
     "The fan-out sensor requests it for exactly the campaigns that new mail or an import touched.",
@@ -17,10 +18,16 @@ CAMPAIGN_EXPORT = dg.define_asset_job(
     description="Write one campaign's numbers into the client's sheet.",
 )
 
+CAMPAIGN_REPORT = dg.define_asset_job(
+    name="campaign_report_job",
+    selection=dg.AssetSelection.assets("campaign_report"),
+    description="Draw one campaign.",
+)
+
 ARCHIVE_RECONCILE = dg.define_asset_job(
     name="archive_reconcile",
     selection=dg.AssetSelection.assets("gmail_archive").without_checks(),  # the asset evaluates them itself
     description="Make stored mailbox months equal to Gmail's.",
 )
 
-JOBS = [CAMPAIGN_REFRESH, CAMPAIGN_EXPORT, ARCHIVE_RECONCILE]
+JOBS = [CAMPAIGN_REFRESH, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_EXPORT
+from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
@@ -30,6 +30,28 @@ def metrics_sheet_hourly(
         yield dg.RunRequest(
             partition_key=slug,
             run_key=f"{slug}:{context.scheduled_execution_time.isoformat()}",
+            tags={"cheerful/campaign": slug, "cheerful/trigger": "schedule"},
+        )
+
+
+@dg.schedule(
+    job=CAMPAIGN_REPORT,
+    cron_schedule="37 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every hour: pictures of each campaign whose numbers are newer than its report.",
+)
+def campaign_reports_hourly(
+    context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Database]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run a campaign with news."""
+    slugs = MetricStore(database).campaigns_to_report()
+    if not slugs:
+        yield dg.SkipReason("Every campaign's report shows its newest numbers.")
+    for slug in slugs:
+        yield dg.RunRequest(
+            partition_key=slug,
+            run_key=f"report:{slug}:{context.scheduled_execution_time.isoformat()}",
             tags={"cheerful/campaign": slug, "cheerful/trigger": "schedule"},
         )
 
@@ -85,4 +107,4 @@ def months_to_reconcile(now: datetime) -> tuple[date, date]:
     return (running - timedelta(days=1)).replace(day=1), running
 
 
-SCHEDULES = [metrics_sheet_hourly, nightly_proof, nightly_reconcile]
+SCHEDULES = [metrics_sheet_hourly, campaign_reports_hourly, nightly_proof, nightly_reconcile]

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cheerful_pipelines.cli import accounts, campaigns, doctor, local, recipients, status, threads, verdicts
+from cheerful_pipelines.cli import accounts, campaigns, doctor, local, metrics, recipients, status, threads, verdicts
 from cheerful_pipelines.errors import CheerfulError
 
 app = typer.Typer(
@@ -19,6 +19,11 @@ app.add_typer(recipients.app, name="recipients", help="Recipients: list (also of
 app.add_typer(threads.app, name="threads", help="Conversations: list, show (also of the past), changes, replay.")
 app.add_typer(
     verdicts.app, name="verdicts", help="What replies mean: list, review, overrides, estimate, evaluate, spend."
+)
+app.add_typer(
+    metrics.app,
+    name="metrics",
+    help="Numbers: show (also of the past), explain, changes, compare, cohorts, definitions.",
 )
 app.add_typer(local.app, name="local", help="The local Google server: load mail and sheets, deliver, edit, revoke.")
 app.command("override", help="Say what a thread means: your word outranks every verdict.")(verdicts.override)

@@ -14,14 +14,22 @@ from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.classification.take_overrides import take_overrides
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.metrics.curves import whole_hour
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
 from cheerful_pipelines.metrics.export import export_tabs
 from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
+from cheerful_pipelines.metrics.outcome_store import OutcomeStore
 from cheerful_pipelines.metrics.receipts import changes_as_markdown
 from cheerful_pipelines.metrics.sheet_tabs import desired_tabs
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.metrics.tables import by_campaign, headline_table, portfolio_table
+from cheerful_pipelines.metrics.tables import (
+    by_campaign,
+    cohort_markdown,
+    headline_table,
+    portfolio_table,
+    vendor_table,
+)
 from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.own_writes import own_write
@@ -92,6 +100,51 @@ def campaign_metrics(
             "receipts": dg.MetadataValue.md(
                 f"Who is behind a number: `cheerful metrics explain {context.partition_key} reply_rate`"
             ),
+            "definition_version": DEFINITION_VERSION,
+            "mode": settings.mode,
+        }
+    )
+
+
+@dg.asset(
+    key="campaign_report",
+    group_name="metrics",
+    kinds={"postgres", "matplotlib"},
+    owners=_OWNERS,
+    description="One campaign to look at: its funnel, how long replies take (with band), days, what replies meant, "
+    "how the senders fare; weeks side by side; and the same campaign under other vendors' definitions.",
+    partitions_def=CAMPAIGN_PARTITIONS,
+    deps=[dg.AssetDep("campaign_metrics", partition_mapping=dg.IdentityPartitionMapping())],
+    retry_policy=DATABASE_RETRY,
+    backfill_policy=dg.BackfillPolicy.multi_run(),
+    pool="database",
+    code_version=DEFINITION_VERSION,
+)
+def campaign_report(
+    context: dg.AssetExecutionContext,
+    database: dg.ResourceParam[Database],
+    settings: dg.ResourceParam[Settings],
+) -> dg.MaterializeResult[None]:
+    """Stored numbers and waiting times of one campaign, drawn."""
+    from cheerful_pipelines.metrics.campaign_plots import campaign_plots  # matplotlib costs a second at import
+
+    with dagster_failures():
+        store, campaign = MetricStore(database), CampaignStore(database).campaign(context.partition_key)
+        known_at = CampaignStore(database).campaign_mark(campaign.id).metrics_computed_at
+        if known_at is None:
+            return dg.MaterializeResult(metadata={"skipped": "the campaign was never counted", "mode": settings.mode})
+        rows = store.rows(slug=campaign.slug)
+        timings = OutcomeStore(database).timings(campaign.id)
+        pictures = campaign_plots(rows, timings, known_at)
+        store.mark_reported(campaign.id, reported_at=known_at)
+    return dg.MaterializeResult(
+        metadata={
+            **headline_numbers(rows),
+            **{name: dg.MetadataValue.md(markdown) for name, markdown in pictures.items()},
+            "numbers": dg.MetadataValue.md(headline_table(rows)),
+            "weeks": dg.MetadataValue.md(cohort_markdown(timings, whole_hour(known_at))),
+            "other_definitions": dg.MetadataValue.md(vendor_table(rows)),
+            "counted_at": dg.MetadataValue.timestamp(known_at),
             "definition_version": DEFINITION_VERSION,
             "mode": settings.mode,
         }
@@ -226,4 +279,4 @@ def sheet_url(spreadsheet_id: str) -> str:
     return f"https://docs.google.com/spreadsheets/d/{quote(spreadsheet_id)}"
 
 
-ASSETS = [campaign_metrics, metrics_sheet, portfolio_metrics]
+ASSETS = [campaign_metrics, campaign_report, metrics_sheet, portfolio_metrics]

@@ -6,8 +6,6 @@ campaign of a large portfolio pushes the others off the page: the largest are sh
 many there are.
 """
 
-import base64
-import io
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -16,6 +14,18 @@ from typing import TYPE_CHECKING
 from cheerful_pipelines.metrics.definitions import LABEL_TITLES
 from cheerful_pipelines.metrics.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import StoredMetric
+from cheerful_pipelines.metrics.plot_style import (
+    FUNNEL,
+    GRID,
+    INK,
+    LABEL_COLOURS,
+    QUIET,
+    as_markdown,
+    card,
+    date_axis,
+    readable_on,
+    titled,
+)
 from cheerful_pipelines.metrics.tables import by_campaign
 
 if TYPE_CHECKING:
@@ -24,21 +34,7 @@ if TYPE_CHECKING:
 
 MOST_CAMPAIGNS = 8
 MOST_DAYS = 90
-LARGEST_PICTURE_BYTES = 200_000
 
-_INK, _QUIET, _GRID = "#1f2933", "#697586", "#e4e7eb"
-_FUNNEL = (
-    ("contacted", "#9db4d6"),
-    ("delivered", "#6d8fc4"),
-    ("replied", "#3a66ab"),
-    ("positive", "#2b9a66"),
-)
-_LABEL_COLOURS = {
-    "interested": "#2b9a66", "details_provided": "#1b6e48", "negotiating": "#8cc63f", "question": "#3a66ab",
-    "referral": "#7aa6e0", "not_now": "#f2c14e", "not_interested": "#e4873a", "opt_out": "#c8373a",
-    "unrelated": "#b8a3c9", "unclear": "#cbd2d9", "out_of_office": "#9fb3c8", "auto_reply": "#829ab1",
-    "bounce": "#5c4b51",
-}  # fmt: skip
 
 Campaigns = dict[str, dict[str, StoredMetric]]
 
@@ -61,18 +57,18 @@ def funnel_figure(campaigns: Campaigns) -> "Figure":
     shown = _largest(campaigns)
     columns = min(len(shown), 4)
     lines = -(-len(shown) // columns)
-    figure = _figure(max(2.9 * columns, 5.2), 2.35 * lines + 0.8)
+    figure = card(max(2.9 * columns, 5.2), 2.35 * lines + 0.8)
     panels = figure.subplots(lines, columns, squeeze=False)
     for number, panel in enumerate(panels.flat):
         if number >= len(shown):
             panel.set_visible(False)
             continue
         _funnel_panel(panel, shown[number], campaigns[shown[number]], with_names=number % columns == 0)
-    return _titled(figure, "Who was reached and who answered", _of_how_many(shown, campaigns, "share of contacted"))
+    return titled(figure, "Who was reached and who answered", _of_how_many(shown, campaigns, "share of contacted"))
 
 
-def days_figure(rows: Sequence[StoredMetric]) -> "Figure":
-    """Mails sent above, recipients who replied for the first time below, over all campaigns."""
+def days_figure(rows: Sequence[StoredMetric], note: str = "all campaigns") -> "Figure":
+    """Mails sent above, recipients who replied for the first time below, over all rows given."""
     sums: dict[str, Counter[date]] = defaultdict(Counter)
     for row in rows:
         if row.grain == "day" and row.value:
@@ -80,7 +76,7 @@ def days_figure(rows: Sequence[StoredMetric]) -> "Figure":
     newest = max(max(found) for found in sums.values())
     first = max(min(min(found) for found in sums.values()), newest - timedelta(days=MOST_DAYS - 1))
     days = [first + timedelta(days=number) for number in range((newest - first).days + 1)]
-    figure = _figure(9.6, 4.6)
+    figure = card(9.6, 4.6)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(1, 1))
     top.bar(days, [sums["messages_sent"][day] for day in days], color="#6d8fc4", width=0.8)
     replies = [sums["replied"][day] for day in days]
@@ -88,25 +84,25 @@ def days_figure(rows: Sequence[StoredMetric]) -> "Figure":
     bottom.bar(days, replies, color="#9db4d6", width=0.8, label="replied")
     bottom.bar(days, positive, color="#2b9a66", width=0.8, label="of them positive")
     for panel, name in ((top, "mails sent"), (bottom, "first replies")):
-        panel.set_ylabel(name, color=_QUIET)
+        panel.set_ylabel(name, color=QUIET)
         panel.yaxis.get_major_locator().set_params(integer=True)
-        panel.grid(axis="y", color=_GRID)
+        panel.grid(axis="y", color=GRID)
         panel.margins(x=0.01)
     bottom.legend(loc="upper left", frameon=False, ncols=2, fontsize=9, bbox_to_anchor=(0, 1.22), borderaxespad=0)
-    _date_axis(bottom)
-    return _titled(figure, "Mails sent and replies by day", "all campaigns")
+    date_axis(bottom)
+    return titled(figure, "Mails sent and replies by day", note)
 
 
 def labels_figure(campaigns: Campaigns) -> "Figure":
     """The newest label of everyone who replied, as shares that add up to 100 %."""
     shown = [slug for slug in _largest(campaigns) if _value(campaigns[slug], "replied")][::-1]
-    figure = _figure(9.6, 0.5 * max(len(shown), 1) + 2.3)
+    figure = card(9.6, 0.5 * max(len(shown), 1) + 2.3)
     panel = figure.subplots()
     left = dict.fromkeys(shown, 0.0)
     for label, title in LABEL_TITLES.items():
         shares = [_value(campaigns[slug], f"label_{label}") / _value(campaigns[slug], "replied") for slug in shown]
         if any(shares):
-            _stack(panel, shown, shares, left, colour=_LABEL_COLOURS[label], title=title)
+            _stack(panel, shown, shares, left, colour=LABEL_COLOURS[label], title=title)
     rest = [max(1 - left[slug], 0.0) for slug in shown]
     if any(share > 1e-9 for share in rest):
         _stack(panel, shown, rest, left, colour="#f1f3f5", title="not judged yet")
@@ -117,13 +113,13 @@ def labels_figure(campaigns: Campaigns) -> "Figure":
     panel.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
     if shown:
         figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=9)
-    return _titled(figure, "What replies meant", _of_how_many(shown, campaigns, "newest label of each who replied"))
+    return titled(figure, "What replies meant", _of_how_many(shown, campaigns, "newest label of each who replied"))
 
 
 def reply_rate_figure(campaigns: Campaigns) -> "Figure":
     """Reply rate (of delivered) as a point, with its 95 % Wilson interval as a line."""
     shown = _largest(campaigns)[::-1]
-    figure = _figure(9.6, 0.5 * len(shown) + 1.5)
+    figure = card(9.6, 0.5 * len(shown) + 1.5)
     panel = figure.subplots()
     for place, slug in enumerate(shown):
         over, under = _value(campaigns[slug], "replied"), _value(campaigns[slug], "delivered")
@@ -134,7 +130,7 @@ def reply_rate_figure(campaigns: Campaigns) -> "Figure":
         panel.plot(over / under, place, "o", color="#3a66ab", markersize=8)
         panel.annotate(
             f"{over / under:.1%}  ({over:.0f} of {under:.0f})", (high, place), xytext=(10, 0),
-            textcoords="offset points", va="center", fontsize=9, color=_INK,
+            textcoords="offset points", va="center", fontsize=9, color=INK,
         )  # fmt: skip
     panel.set_yticks(range(len(shown)), [_short(slug) for slug in shown])
     panel.set_ylim(-0.6, len(shown) - 0.4)
@@ -146,65 +142,23 @@ def reply_rate_figure(campaigns: Campaigns) -> "Figure":
     panel.set_xticks([tick for tick in panel.get_xticks() if tick <= 1])  # and no share above the whole
     panel.tick_params(axis="y", pad=10)
     panel.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    panel.grid(axis="x", color=_GRID)
+    panel.grid(axis="x", color=GRID)
     note = "replied of delivered, with 95 % Wilson interval: overlapping lines may be chance"
-    return _titled(figure, "Reply rate", _of_how_many(shown, campaigns, note))
-
-
-def as_markdown(figure: "Figure", words: str) -> str:
-    """The picture as a Markdown image with a data URI, as Dagster's metadata shows it."""
-    encoded = base64.b64encode(as_png(figure)).decode("ascii")
-    return f"![{words}](data:image/png;base64,{encoded})"
-
-
-def as_png(figure: "Figure") -> bytes:
-    """The picture as PNG; drawn coarser where it would be larger than LARGEST_PICTURE_BYTES."""
-    for dots in (130, 90, 60):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=dots, facecolor="white")
-        if buffer.tell() <= LARGEST_PICTURE_BYTES:
-            break
-    return buffer.getvalue()
-
-
-def _figure(width: float, height: float) -> "Figure":
-    """An empty card. No pyplot: it would keep every figure in memory and look for a screen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.14))
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _titled(figure: "Figure", title: str, note: str) -> "Figure":
-    """Title and note above the panels, frames and ticks made quiet."""
-    for panel in figure.axes:
-        for side in ("top", "right", "left", "bottom"):
-            panel.spines[side].set_visible(False)
-        panel.tick_params(length=0, colors=_QUIET, labelsize=9)
-        panel.set_axisbelow(True)
-    heading = figure.suptitle(f"{title}\n", x=0.015, ha="left", fontsize=13, fontweight="bold", color=_INK)
-    # Inside the title's own second line: constrained layout keeps that line free.
-    figure.canvas.draw()
-    box = heading.get_window_extent().transformed(figure.transFigure.inverted())
-    figure.text(0.015, box.y0, note, ha="left", va="bottom", fontsize=9, color=_QUIET)
-    return figure
+    return titled(figure, "Reply rate", _of_how_many(shown, campaigns, note))
 
 
 def _funnel_panel(panel: "Axes", slug: str, values: dict[str, StoredMetric], *, with_names: bool) -> None:
     whole = _value(values, "contacted")
-    for place, (key, colour) in enumerate(_FUNNEL):
+    for place, (key, colour) in enumerate(FUNNEL):
         count = _value(values, key)
         panel.barh(place, count / whole, color=colour, height=0.72)
         words = f"{count:,.0f}" if key == "contacted" else f"{count:,.0f} · {count / whole:.0%}"
         end = (count / whole, place)
-        panel.annotate(words, end, xytext=(5, 0), textcoords="offset points", va="center", fontsize=9, color=_INK)
-    panel.set_title(_short(slug), fontsize=10, color=_INK, loc="left")
+        panel.annotate(words, end, xytext=(5, 0), textcoords="offset points", va="center", fontsize=9, color=INK)
+    panel.set_title(_short(slug), fontsize=10, color=INK, loc="left")
     panel.set_xlim(0, 1.5)  # room for the words right of the longest bar
     panel.set_xticks([])
-    panel.set_yticks(range(len(_FUNNEL)), [key for key, _ in _FUNNEL] if with_names else [""] * len(_FUNNEL))
+    panel.set_yticks(range(len(FUNNEL)), [key for key, _ in FUNNEL] if with_names else [""] * len(FUNNEL))
     panel.invert_yaxis()
 
 
@@ -217,22 +171,9 @@ def _stack(
         if share >= 0.06:
             panel.text(
                 left[slug] + share / 2, place, f"{share:.0%}", ha="center", va="center", fontsize=8,
-                color=_readable_on(colour),
+                color=readable_on(colour),
             )  # fmt: skip
         left[slug] += share
-
-
-def _readable_on(colour: str) -> str:
-    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
-    return _INK if 0.299 * red + 0.587 * green + 0.114 * blue > 150 else "white"
-
-
-def _date_axis(panel: "Axes") -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-
-    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
-    panel.xaxis.set_major_locator(locator)
-    panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _largest(campaigns: Campaigns) -> list[str]:

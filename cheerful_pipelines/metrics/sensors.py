@@ -1,4 +1,4 @@
-"""When the portfolio is drawn again: some time after any campaign's numbers were computed, not after each."""
+"""When the portfolio is drawn again (some time after any count, not after each), and what new definitions ask for."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
+from cheerful_pipelines.metrics.count_campaign import definitions_in_force
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database
 
@@ -62,4 +63,28 @@ def portfolio(
     return dg.SensorResult(run_requests=[request], cursor=decided.as_cursor())
 
 
-SENSORS = [portfolio]
+@dg.sensor(
+    name="metric_definitions",
+    target=dg.AssetSelection.assets("campaign_metrics"),
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Counts every campaign anew whose numbers were counted by older definitions.",
+)
+def metric_definitions(
+    _context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One query a tick. After a change of definitions each campaign is asked for once."""
+    slugs = MetricStore(database).campaigns_of_other_definitions(definitions_in_force())
+    if not slugs:
+        return dg.SkipReason(f"Every campaign is counted by definitions {definitions_in_force()}.")
+    return [
+        dg.RunRequest(
+            run_key=f"definitions:{slug}:{definitions_in_force()}",
+            partition_key=slug,
+            tags={"cheerful/campaign": slug, "cheerful/trigger": "definitions"},
+        )
+        for slug in slugs
+    ]
+
+
+SENSORS = [portfolio, metric_definitions]

@@ -109,6 +109,45 @@ class MetricStore:
         with self._database.transaction() as connection:
             return list(connection.execute(statement).scalars())
 
+    def campaigns_to_report(self) -> list[str]:
+        """Slugs of campaigns with numbers newer than their last report."""
+        mark = campaign_mark.c
+        statement = (
+            sa.select(campaign.c.slug)
+            .join(campaign_mark, mark.campaign_id == campaign.c.id)
+            .where(
+                mark.metrics_computed_at.is_not(None),
+                sa.or_(mark.reported_at.is_(None), mark.metrics_computed_at > mark.reported_at),
+            )
+            .order_by(campaign.c.slug)
+        )
+        with self._database.transaction() as connection:
+            return list(connection.execute(statement).scalars())
+
+    def campaigns_of_other_definitions(self, in_force: str) -> list[str]:
+        """Slugs of campaigns whose numbers were counted by other definitions than `in_force`."""
+        mark = campaign_mark.c
+        statement = (
+            sa.select(campaign.c.slug)
+            .join(campaign_mark, mark.campaign_id == campaign.c.id)
+            .where(
+                mark.metrics_computed_at.is_not(None),
+                sa.func.split_part(sa.func.coalesce(mark.metrics_basis, ""), ":", 1) != in_force,
+            )
+            .order_by(campaign.c.slug)
+        )
+        with self._database.transaction() as connection:
+            return list(connection.execute(statement).scalars())
+
+    def mark_reported(self, campaign_id: UUID, *, reported_at: datetime) -> None:
+        """The report shows the numbers of `reported_at`."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                sa.update(campaign_mark)
+                .where(campaign_mark.c.campaign_id == campaign_id)
+                .values(reported_at=reported_at)
+            )
+
     def mark_exported(self, campaign_id: UUID, *, exported_at: datetime, content_hash: str) -> None:
         """The sheet shows what stood in the database at `exported_at`. Never moves back."""
         with self._database.transaction() as connection:

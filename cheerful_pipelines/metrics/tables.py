@@ -1,8 +1,12 @@
 """Numbers as Markdown tables and words, for metadata and the command-line tool. Pure."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from cheerful_pipelines.metrics.definitions import BY_KEY, HEADLINE
+from cheerful_pipelines.metrics.compute import Timing
+from cheerful_pipelines.metrics.definitions import BY_KEY, HEADLINE, VENDOR_DEFINITIONS
 from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
 
 _PORTFOLIO = (
@@ -21,11 +25,11 @@ _PORTFOLIO = (
 def headline_table(rows: Sequence[MetricRow]) -> str:
     """The campaign's first numbers, each with what it is made of and what it means."""
     values = {row.metric: row for row in rows if row.grain == "campaign"}
-    lines = ["| metric | value | made of | what it means |", "|---|---:|---:|---|"]
+    lines = ["| metric | value | made of | 95 % | what it means |", "|---|---:|---:|---|---|"]
     for key in HEADLINE:
         row, item = values.get(key), BY_KEY[key]
         if row is not None:
-            lines.append(f"| {item.title} | {in_words(row)} | {_made_of(row)} | {item.words} |")
+            lines.append(f"| {item.title} | {in_words(row)} | {_made_of(row)} | {_sure(row)} | {item.words} |")
     return "\n".join(lines)
 
 
@@ -57,7 +61,89 @@ def in_words(row: MetricRow) -> str:
     unit = BY_KEY[row.metric].unit
     if unit == "share":
         return f"{row.value * 100:.1f} %"
+    if unit in ("per conversation", "per mail"):
+        return f"{row.value:.2f}"
     return f"{row.value:.1f} h" if unit == "hours" else f"{row.value:,.0f}"
+
+
+def margin(row: MetricRow) -> str:
+    """`8.1 to 11.9 %`: where a rate lies with 95 % confidence; empty for what is no rate."""
+    if row.low is None or row.high is None:
+        return ""
+    return f"{row.low * 100:.1f} to {row.high * 100:.1f} %"
+
+
+def _sure(row: MetricRow) -> str:
+    return f"{margin(row)}{', too early to tell' if row.is_early else ''}".strip(", ")
+
+
+class VendorRow(NamedTuple):
+    """A rate in somebody's definition, in words."""
+
+    whose: str
+    title: str
+    value: str
+    made_of: str
+    words: str
+    source: str
+
+
+def vendor_rows(rows: Sequence[MetricRow]) -> list[VendorRow]:
+    """Our two rates first, then the same campaign in others' definitions."""
+    values = {row.metric: row for row in rows if row.grain == "campaign"}
+    found = [
+        VendorRow("ours", BY_KEY[key].title, in_words(values[key]), _made_of(values[key]), BY_KEY[key].words, "here")
+        for key in ("reply_rate", "positive_rate")
+        if key in values
+    ]
+    for item in VENDOR_DEFINITIONS:
+        over, under = (values.get(key or "") for key in (item.numerator, item.denominator))
+        value, made_of = "–", ""
+        if over is not None and under is not None:
+            made_of = f"{over.value or 0:,.0f} / {under.value or 0:,.0f}"
+            value = f"{(over.value or 0) / under.value * 100:.1f} %" if under.value else "–"
+        found.append(VendorRow(item.vendor, item.title, value, made_of, item.words, item.source))
+    return found
+
+
+def vendor_table(rows: Sequence[MetricRow]) -> str:
+    """As Markdown."""
+    lines = ["| whose | rate | value | made of | in words |", "|---|---|---:|---:|---|"]
+    lines += [f"| {one.whose} | {one.title} | {one.value} | {one.made_of} | {one.words} |" for one in vendor_rows(rows)]
+    return "\n".join(lines)
+
+
+COHORT_DAYS = (1, 2, 3, 7, 14, 30)
+
+
+def cohort_table(timings: Iterable[Timing], until: datetime) -> tuple[list[str], list[list[object]]]:
+    """Header and a row for each week of first mails: the share of those reached that had answered after so many days.
+
+    A cell is None while some of the week were not written to so long ago: unknown is not zero.
+    """
+    weeks: dict[str, list[Timing]] = defaultdict(list)
+    for timing in timings:
+        if timing.is_delivered:
+            weeks[timing.cohort].append(timing)
+    header = ["week", "delivered", *(f"day {day}" for day in COHORT_DAYS)]
+    rows: list[list[object]] = []
+    for week, members in sorted(weeks.items()):
+        cells: list[object] = []
+        for day in COHORT_DAYS:
+            delay = timedelta(days=day)
+            lived = all(item.sent_at + delay <= until for item in members)
+            answered = sum(item.replied_at is not None and item.replied_at <= item.sent_at + delay for item in members)
+            cells.append(f"{answered / len(members):.1%}" if lived else None)
+        rows.append([week, len(members), *cells])
+    return header, rows
+
+
+def cohort_markdown(timings: Iterable[Timing], until: datetime) -> str:
+    """As Markdown; blank where the week has not lived so long."""
+    header, rows = cohort_table(timings, until)
+    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
+    lines += ["| " + " | ".join("" if cell is None else str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
 
 
 def _made_of(row: MetricRow) -> str:

@@ -159,6 +159,7 @@ campaign_mark = sa.Table(
     _when("own_write_until"),  # we write into the recipients' spreadsheet: not looked at until then
     _when("metrics_computed_at"),
     sa.Column("metrics_basis", sa.Text),  # hash of what is no mail and decides numbers: definitions, dates, senders
+    _when("reported_at"),  # metrics_computed_at of the numbers that the newest report shows
     _when("exported_at"),
     sa.Column("exported_hash", sa.Text),
 )

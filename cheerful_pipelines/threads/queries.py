@@ -117,6 +117,7 @@ PULSES = """
              where s.campaign_id = c.id and s.created_at > k.processed_at) as new_senders,
            (select coalesce(max(n.id), 0) from outcome_news n where n.campaign_id = c.id) as newest_news,
            k.metrics_computed_at is not null as was_computed,
+           k.reported_at is not null as was_reported,
            k.exported_at is not null as was_exported,
            c.metrics_spreadsheet_id is not null as wants_export
       from campaign c join campaign_mark k on k.campaign_id = c.id

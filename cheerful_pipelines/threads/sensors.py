@@ -33,7 +33,11 @@ def decide(pulses: Sequence[CampaignPulse], in_flight: Collection[str]) -> list[
         )
         if not behind or pulse.slug in in_flight:
             continue
-        assets = [*_CHAIN, "metrics_sheet"] if pulse.wants_export and not pulse.was_exported else list(_CHAIN)
+        assets = list(_CHAIN)
+        if not pulse.was_reported:  # later ones are the hour's, drawn when numbers have settled
+            assets.append("campaign_report")
+        if pulse.wants_export and not pulse.was_exported:
+            assets.append("metrics_sheet")
         requests.append(
             dg.RunRequest(
                 run_key=_run_key(pulse),

@@ -96,6 +96,7 @@ class CampaignPulse(BaseModel):
     newest_news: int = 0
     """What changed and is not counted yet, mail apart: a verdict, a person's word, a flag; 0 where nothing did."""
     was_computed: bool
+    was_reported: bool = True
     was_exported: bool
     wants_export: bool
 

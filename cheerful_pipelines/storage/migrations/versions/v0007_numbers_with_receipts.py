@@ -12,6 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("campaign_mark", sa.Column("metrics_basis", sa.Text()))
+    op.add_column("campaign_mark", sa.Column("reported_at", sa.DateTime(timezone=True)))
     op.add_column("campaign_metric", sa.Column("low", sa.Float()))
     op.add_column("campaign_metric", sa.Column("high", sa.Float()))
     op.add_column("campaign_metric", sa.Column("is_early", sa.Boolean(), server_default=sa.false(), nullable=False))
@@ -70,4 +71,5 @@ def downgrade() -> None:
     op.drop_index("ix_message_reading_reports", table_name="message_reading")
     for name in ("is_early", "high", "low"):
         op.drop_column("campaign_metric", name)
+    op.drop_column("campaign_mark", "reported_at")
     op.drop_column("campaign_mark", "metrics_basis")

@@ -1,0 +1,80 @@
+"""How our pictures look: a white card that reads the same in light and dark pages. matplotlib only, loaded late."""
+
+import base64
+import io
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LARGEST_PICTURE_BYTES = 200_000
+
+INK, QUIET, GRID = "#1f2933", "#697586", "#e4e7eb"
+FUNNEL = (
+    ("contacted", "#9db4d6"),
+    ("delivered", "#6d8fc4"),
+    ("replied", "#3a66ab"),
+    ("positive", "#2b9a66"),
+)
+LABEL_COLOURS = {
+    "interested": "#2b9a66", "details_provided": "#1b6e48", "negotiating": "#8cc63f", "question": "#3a66ab",
+    "referral": "#7aa6e0", "not_now": "#f2c14e", "not_interested": "#e4873a", "opt_out": "#c8373a",
+    "unrelated": "#b8a3c9", "unclear": "#cbd2d9", "out_of_office": "#9fb3c8", "auto_reply": "#829ab1",
+    "bounce": "#5c4b51",
+}  # fmt: skip
+
+
+def as_markdown(figure: "Figure", words: str) -> str:
+    """The picture as a Markdown image with a data URI, as Dagster's metadata shows it."""
+    encoded = base64.b64encode(as_png(figure)).decode("ascii")
+    return f"![{words}](data:image/png;base64,{encoded})"
+
+
+def as_png(figure: "Figure") -> bytes:
+    """The picture as PNG; drawn coarser where it would be larger than LARGEST_PICTURE_BYTES."""
+    for dots in (130, 90, 60):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", dpi=dots, facecolor="white")
+        if buffer.tell() <= LARGEST_PICTURE_BYTES:
+            break
+    return buffer.getvalue()
+
+
+def card(width: float, height: float) -> "Figure":
+    """An empty card. No pyplot: it would keep every figure in memory and look for a screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.14))
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def titled(figure: "Figure", title: str, note: str) -> "Figure":
+    """Title and note above the panels, frames and ticks made quiet."""
+    for panel in figure.axes:
+        for side in ("top", "right", "left", "bottom"):
+            panel.spines[side].set_visible(False)
+        panel.tick_params(length=0, colors=QUIET, labelsize=9)
+        panel.set_axisbelow(True)
+    heading = figure.suptitle(f"{title}\n", x=0.015, ha="left", fontsize=13, fontweight="bold", color=INK)
+    # Inside the title's own second line: constrained layout keeps that line free.
+    figure.canvas.draw()
+    box = heading.get_window_extent().transformed(figure.transFigure.inverted())
+    figure.text(0.015, box.y0, note, ha="left", va="bottom", fontsize=9, color=QUIET)
+    return figure
+
+
+def readable_on(colour: str) -> str:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 150 else "white"
+
+
+def date_axis(panel: "Axes") -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=3, maxticks=9)  # type: ignore[no-untyped-call]
+    panel.xaxis.set_major_locator(locator)
+    panel.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
