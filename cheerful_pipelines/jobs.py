@@ -18,6 +18,12 @@ CAMPAIGN_EXPORT = dg.define_asset_job(
     description="Write one campaign's numbers into the client's sheet.",
 )
 
+CAMPAIGN_COUNT = dg.define_asset_job(
+    name="campaign_count",
+    selection=dg.AssetSelection.assets("campaign_metrics"),
+    description="Count everybody in one campaign anew from stored mail.",
+)
+
 CAMPAIGN_REPORT = dg.define_asset_job(
     name="campaign_report_job",
     selection=dg.AssetSelection.assets("campaign_report"),
@@ -30,4 +36,4 @@ ARCHIVE_RECONCILE = dg.define_asset_job(
     description="Make stored mailbox months equal to Gmail's.",
 )
 
-JOBS = [CAMPAIGN_REFRESH, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]
+JOBS = [CAMPAIGN_REFRESH, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]

@@ -49,7 +49,7 @@ def _gmail_clients() -> "GmailClients":
 def _sheets() -> "SheetsClient":
     from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
-    return SheetsClient.from_settings(load_settings())
+    return SheetsClient.from_settings(load_settings(), _database())
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
+from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
@@ -97,6 +97,28 @@ def nightly_proof(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     )
 
 
+@dg.schedule(
+    job=CAMPAIGN_COUNT,
+    cron_schedule="20 4 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night: everybody in each running campaign is counted anew, which proves the counts of news.",
+)
+def nightly_count(
+    context: dg.ScheduleEvaluationContext, campaigns: dg.ResourceParam[CampaignStore]
+) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    """One run a campaign."""
+    slugs = [campaign.slug for campaign in campaigns.campaigns() if campaign.status == "ACTIVE"]
+    if not slugs:
+        yield dg.SkipReason("There is no active campaign yet.")
+    for slug in slugs:
+        yield dg.RunRequest(
+            partition_key=slug,
+            run_key=f"count:{slug}:{context.scheduled_execution_time:%Y-%m-%d}",
+            tags={"cheerful/campaign": slug, "cheerful/trigger": "schedule"},
+        )
+
+
 def months_to_reconcile(now: datetime) -> tuple[date, date]:
     """First days of the previous and the running month, in UTC.
 
@@ -107,4 +129,4 @@ def months_to_reconcile(now: datetime) -> tuple[date, date]:
     return (running - timedelta(days=1)).replace(day=1), running
 
 
-SCHEDULES = [metrics_sheet_hourly, campaign_reports_hourly, nightly_proof, nightly_reconcile]
+SCHEDULES = [metrics_sheet_hourly, campaign_reports_hourly, nightly_count, nightly_proof, nightly_reconcile]

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     removal_guard_share: float = 0.2
     """An import that would remove a larger share of the active recipients than this stops."""
 
+    sheets_calls_per_minute: int = 60
+    """Reads a minute, and as many writes, that Google grants our login (Sheets API: per user and project)."""
     gmail_quota: Literal["since-2026-05", "before-2026-05"] = "since-2026-05"
     """Which of Google's two price tables the Cloud project has: by the day it was made (quota/prices.py)."""
     gmail_units_per_minute: int | None = None

@@ -19,6 +19,7 @@ GRAPH = {
     "classification_batches": ("classification", "campaign", {"email_threads"}),
     "batch_verdicts": ("classification", "campaign", {"classification_batches"}),
     "campaign_metrics": ("metrics", "campaign", {"sheet_recipients", "thread_classifications"}),
+    "campaign_report": ("metrics", "campaign", {"campaign_metrics"}),
     "metrics_sheet": ("metrics", "campaign", {"campaign_metrics"}),
     "portfolio_metrics": ("metrics", None, {"campaign_metrics"}),
 }
@@ -32,6 +33,7 @@ RUNNING_SENSORS = {
     "campaign_fanout",
     "classifier_versions",
     "llm_batch_results",
+    "metric_definitions",
     "portfolio",
 }
 
@@ -101,7 +103,9 @@ def test_sensors_and_schedules_run_without_a_click(defs: dg.Definitions) -> None
     assert {sensor.name for sensor in repository.sensor_defs} == RUNNING_SENSORS
     assert all(sensor.default_status == dg.DefaultSensorStatus.RUNNING for sensor in repository.sensor_defs)
     assert {schedule.name for schedule in repository.schedule_defs} == {
+        "campaign_reports_hourly",
         "metrics_sheet_hourly",
+        "nightly_count",
         "nightly_proof",
         "nightly_reconcile",
     }

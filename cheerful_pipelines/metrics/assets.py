@@ -21,7 +21,7 @@ from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
 from cheerful_pipelines.metrics.outcome_store import OutcomeStore
 from cheerful_pipelines.metrics.receipts import changes_as_markdown
-from cheerful_pipelines.metrics.sheet_tabs import desired_tabs
+from cheerful_pipelines.metrics.sheet_tabs import desired_tabs, problem_lines
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.metrics.tables import (
     by_campaign,
@@ -33,7 +33,9 @@ from cheerful_pipelines.metrics.tables import (
 from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.own_writes import own_write
+from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.lease_store import only_writer
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
@@ -67,6 +69,15 @@ class CountConfig(dg.Config):
     "definition version. "
     "Rematerialize to count everybody again from the stored mail; nothing is fetched.",
     partitions_def=CAMPAIGN_PARTITIONS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "no_change_was_missed",
+            asset="campaign_metrics",
+            description="A count of everybody found nobody changed whom the counts of news had passed over. "
+            "Every night it is put to the test.",
+            partitions_def=CAMPAIGN_PARTITIONS,
+        )
+    ],
     deps=[
         dg.AssetDep("thread_classifications", partition_mapping=dg.IdentityPartitionMapping()),
         dg.AssetDep("sheet_recipients", partition_mapping=dg.IdentityPartitionMapping()),
@@ -81,7 +92,7 @@ def campaign_metrics(
     config: CountConfig,
     database: dg.ResourceParam[Database],
     settings: dg.ResourceParam[Settings],
-) -> dg.MaterializeResult[None]:
+) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with a check beside it, Dagster takes no [None]
     """Facts in, rows out; rows that did not change are left untouched."""
     with dagster_failures():
         report = count_campaign(database, context.partition_key, of=config.of, run_id=context.run_id)
@@ -102,7 +113,15 @@ def campaign_metrics(
             ),
             "definition_version": DEFINITION_VERSION,
             "mode": settings.mode,
-        }
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="no_change_was_missed",
+                passed=report.without_news == 0,
+                severity=dg.AssetCheckSeverity.ERROR,
+                metadata={"counted": report.of, "missed": report.without_news},
+            )
+        ],
     )
 
 
@@ -186,8 +205,12 @@ def metrics_sheet(
         metrics = store.rows(slug=campaign.slug)
         lines = thread_lines(FactStore(database).facts(campaign.slug))
         page = metrics_page(settings, campaign.slug)
-        desired = desired_tabs(campaign, metrics, lines, page_url=page)
-        with own_write(database, sheets, campaign.metrics_spreadsheet_id) as write:
+        problems = problem_lines(RecipientStore(database).problems(campaign.id), overrides.problems)
+        desired = desired_tabs(campaign, metrics, lines, problems, page_url=page)
+        with (
+            only_writer(database, campaign.metrics_spreadsheet_id, holder=context.run_id),
+            own_write(database, sheets, campaign.metrics_spreadsheet_id) as write,
+        ):
             result = export_tabs(sheets, settings, campaign, desired)
             write.has_changed_something = result.write_requests > 0
         if computed_at is not None:

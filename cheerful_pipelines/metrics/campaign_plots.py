@@ -72,6 +72,8 @@ def funnel(whole: dict[str, float]) -> "Figure":
 
 def curve(timings: Sequence[Timing], known_at: datetime) -> "Figure":
     """The share that has answered by days since the first mail (Kaplan–Meier), with its 95 % band."""
+    from matplotlib.ticker import MaxNLocator
+
     waits = waits_of(timings, whole_hour(known_at))
     points = [point for point in reply_curve(waits) if point.hours <= EXPECTED_AFTER_DAYS * 24]
     figure = card(9.6, 3.8)
@@ -90,6 +92,8 @@ def curve(timings: Sequence[Timing], known_at: datetime) -> "Figure":
     panel.set_xlim(0, max(end, 1.0))
     panel.set_ylim(0, min(1.0, max(highs[-1] * 1.2, 0.05)))
     panel.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.tick_params(axis="x", pad=9)  # clear of the lowest share
     panel.set_xlabel("days since our first mail", color=QUIET)
     panel.grid(color=GRID)
     note = f"{len(waits):,} delivered; those who have not answered yet are waited for, not counted as silent"

@@ -17,10 +17,11 @@ from cheerful_pipelines.metrics.consistency import (
 )
 from cheerful_pipelines.metrics.export import read_back
 from cheerful_pipelines.metrics.fact_store import FactStore
-from cheerful_pipelines.metrics.sheet_tabs import desired_tabs
+from cheerful_pipelines.metrics.sheet_tabs import desired_tabs, problem_lines
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
@@ -91,7 +92,8 @@ def sheet_equals_database(
         store = MetricStore(database)
         page = metrics_page(settings, campaign.slug)
         lines = thread_lines(FactStore(database).facts(campaign.slug))
-        desired = desired_tabs(campaign, store.rows(slug=campaign.slug), lines, page_url=page)
+        problems = problem_lines(RecipientStore(database).problems(campaign.id), ())
+        desired = desired_tabs(campaign, store.rows(slug=campaign.slug), lines, problems, page_url=page)
         wrong = read_back(sheets, campaign, desired)
     return dg.AssetCheckResult(
         passed=not wrong,

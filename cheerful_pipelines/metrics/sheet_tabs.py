@@ -1,4 +1,4 @@
-"""What the client's sheet says: numbers and threads as the rows of five tabs. Pure.
+"""What the client's sheet says: numbers, threads and problems as the rows of six tabs. Pure.
 
 No word of any mail and no address stands here. Dates are serial numbers in the campaign's time zone, shares
 are numbers between 0 and 1; formats make them readable.
@@ -7,12 +7,15 @@ are numbers between 0 and 1; formats make them readable.
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.classification.overrides_in_sheet import OVERRIDE_HEADER, REASON_HEADER
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, DEFINITIONS, LABEL_TITLES
 from cheerful_pipelines.metrics.models import Grain, StoredMetric, ThreadLine
+from cheerful_pipelines.recipients.import_report import PROBLEM_WORDS
+from cheerful_pipelines.recipients.models import RowProblem
 from cheerful_pipelines.sheets.keyed_tab import KEY_HEADER, DesiredTab
 from cheerful_pipelines.sheets.models import Cell
 
@@ -21,9 +24,20 @@ _DAY = "yyyy-mm-dd"
 _MOMENT = "yyyy-mm-dd hh:mm"
 _SHARE = "0.0%"
 
-TAB_TITLES = ("Summary", "Daily", "Senders", "Threads", "About")
+TAB_TITLES = ("Summary", "Daily", "Senders", "Threads", "Problems", "About")
 
 _DAILY = ("messages_sent", "contacted", "delivered", "hard_bounced", "replied", "positive", "opted_out")
+
+
+class ProblemLine(NamedTuple):
+    """One row of the tab Problems."""
+
+    where: str
+    what: str
+    why: str
+    key: str
+
+
 _SENDERS = (
     "messages_sent",
     "contacted",
@@ -38,15 +52,21 @@ _SENDERS = (
 
 
 def desired_tabs(
-    campaign: Campaign, metrics: Sequence[StoredMetric], lines: Sequence[ThreadLine], *, page_url: str
+    campaign: Campaign,
+    metrics: Sequence[StoredMetric],
+    lines: Sequence[ThreadLine],
+    problems: Sequence[ProblemLine],
+    *,
+    page_url: str,
 ) -> list[DesiredTab]:
-    """The five tabs, in order. `page_url` leads to the campaign's numbers in Dagster's UI."""
+    """The six tabs, in order. `page_url` leads to the campaign's numbers in Dagster's UI."""
     zone = ZoneInfo(campaign.time_zone)
     return [
         _summary(metrics),
         _by_part("Daily", "day", "Day", _DAILY, metrics),
         _by_part("Senders", "sender", "Sender", _SENDERS, metrics),
         _threads(lines, zone),
+        _problems(problems),
         _about(campaign, metrics, zone, page_url),
     ]
 
@@ -67,23 +87,31 @@ def _summary(metrics: Sequence[StoredMetric]) -> DesiredTab:
     for item in DEFINITIONS:
         row = values.get(item.key)
         if row is not None:
-            parts = (row.numerator, row.denominator)
+            parts = (row.numerator, row.denominator, row.low, row.high)
+            early = "too early to tell" if row.is_early else ""
             rows.append(
                 (
                     item.title,
                     _number(row.value),
                     *map(_number, parts),
+                    early,
                     item.unit,
                     item.words,
                     f"metric/{item.key}",
                 )
             )
+    shares = {f"metric/{item.key}": _SHARE for item in DEFINITIONS if item.unit == "share"}
     return DesiredTab(
         title="Summary",
-        headers=("Metric", "Value", "Numerator", "Denominator", "Unit", "What it means", KEY_HEADER),
+        headers=(
+            "Metric", "Value", "Numerator", "Denominator", "95 % from", "95 % to", "Remark", "Unit", "What it means",
+            KEY_HEADER,
+        ),
         rows=tuple(rows),
         key_pattern=r"metric/\w+",
-    )
+        formats={"95 % from": _SHARE, "95 % to": _SHARE},
+        cell_formats={("Value", key): pattern for key, pattern in shares.items()},
+    )  # fmt: skip
 
 
 def _by_part(
@@ -146,6 +174,29 @@ def _threads(lines: Sequence[ThreadLine], zone: ZoneInfo) -> DesiredTab:
         key_pattern=r"[^\s/]+/[0-9A-Za-z_-]+",
         client_headers=(OVERRIDE_HEADER, REASON_HEADER),
         formats={"Sent": _MOMENT, "Last message": _MOMENT, "Confidence": "0%"},
+    )
+
+
+def problem_lines(rows: Sequence[RowProblem], override_problems: Sequence[str]) -> list[ProblemLine]:
+    """What the last import could not take, and what stands under Override and cannot be read. No names."""
+    found = [
+        ProblemLine(f"row {item.sheet_row}", PROBLEM_WORDS[item.kind], item.reason, f"row/{item.sheet_row}/{item.kind}")
+        for item in rows
+    ]
+    found += [
+        ProblemLine("tab Threads", "an override that was not taken", words, f"override/{number}")
+        for number, words in enumerate(override_problems, start=1)
+    ]
+    return found
+
+
+def _problems(problems: Sequence[ProblemLine]) -> DesiredTab:
+    return DesiredTab(
+        title="Problems",
+        headers=("Where", "What", "Why", KEY_HEADER),
+        rows=tuple(problems),
+        key_pattern=r"(row|override)/[\w/]+",
+        fills_gaps=True,
     )
 
 

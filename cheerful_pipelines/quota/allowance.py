@@ -1,8 +1,9 @@
-"""One mailbox's share of the quota: take units before a call, wait where there are none, say when the call is over.
+"""A share of a quota: take units before a call, wait where there are none, say when the call is over.
 
-Gmail counts units over any minute. A call is counted here from before it is sent until a minute after it ended, so
-that Gmail, whose clock and network are not ours, never sees more than it gives. Where spends are kept is the
-ledger's matter: in Postgres for everything that runs (`store.py`), in memory for a lone process.
+Gmail counts units over any minute, Sheets calls. A call is counted here from before it is sent until a minute after
+it ended, so that Google, whose clock and network are not ours, never sees more than it gives. Where spends are kept
+is the ledger's matter: in Postgres for everything that runs (`store.py`, `sheets_store.py`), in memory for a lone
+process.
 """
 
 import threading
@@ -58,12 +59,13 @@ class Allowance:
         ledger: Ledger,
         *,
         units_a_minute: int,
+        set_apart: int = POLLING_UNITS,
         share: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ledger = ledger
-        self._full = max(1, units_a_minute - POLLING_UNITS)
+        self._full = max(1, units_a_minute - set_apart)
         self._limit = max(1, int(self._full * share))
         self._clock, self._sleep = clock, sleep
         self._lock = threading.Lock()
@@ -80,7 +82,7 @@ class Allowance:
         limit = max(self._limit, at_least)  # a call that costs more than a tiny limit must not wait for ever
         while True:
             if (left := self._closed_until - self._clock()) > 0:
-                raise ThrottledError("Gmail asked us to stay away from this mailbox.", retry_after_seconds=left)
+                raise ThrottledError("Google asked us to stay away for now.", retry_after_seconds=left)
             answer = self._ledger.grant(wanted, at_least=at_least, limit=limit)
             if answer.units:
                 break

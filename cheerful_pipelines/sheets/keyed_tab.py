@@ -38,7 +38,8 @@ class DesiredTab(BaseModel):
     headers: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     key_pattern: str
-    formats: dict[str, str] = {}  # header: number format, set once when the tab is made
+    formats: dict[str, str] = {}  # header: number format of its column
+    cell_formats: dict[tuple[str, str], str] = {}  # (header, key): number format of one cell
     client_headers: tuple[str, ...] = ()
     """Columns that we make and never write into: what stands below is the client's word to us."""
     fills_gaps: bool = False

@@ -19,11 +19,13 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.quota.allowance import Allowance
+from cheerful_pipelines.quota.sheets_store import CallKind, sheets_allowances
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.a1 import cell_name, quote_tab
 from cheerful_pipelines.sheets.models import Cell, SheetSource, SheetWindow, TabProperties
 from cheerful_pipelines.sheets.windows import find_window
-from cheerful_pipelines.storage.engine import transaction_is_open
+from cheerful_pipelines.storage.engine import Database, transaction_is_open
 
 if TYPE_CHECKING:
     from cheerful_pipelines.sheets.sheets_session import SheetsSession
@@ -42,16 +44,31 @@ _DRIVE_FILE = "https://www.googleapis.com/drive/v3/files/"
 class SheetsClient:
     """Reads tabs and writes fixed ranges. Cheap to make: login and sockets come with the first call."""
 
-    def __init__(self, settings: Settings, *, first_wait_seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        allowances: Mapping[CallKind, Allowance] | None = None,
+        first_wait_seconds: float = 1.0,
+    ) -> None:
         self._settings = settings
+        self._allowances = allowances or {}
         self._first_wait_seconds = first_wait_seconds
         self._lock = threading.Lock()
         self._session: SheetsSession | None = None
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, first_wait_seconds: float = 1.0) -> "SheetsClient":
-        """The client of this installation. Nothing is read or called yet."""
-        return cls(settings, first_wait_seconds=first_wait_seconds)
+    def from_settings(
+        cls, settings: Settings, database: Database | None = None, *, first_wait_seconds: float = 1.0
+    ) -> "SheetsClient":
+        """The client of this installation. Nothing is read or called yet.
+
+        With a database, calls are paced together with those of every other process on it.
+        """
+        allowances = None
+        if database is not None:
+            allowances = sheets_allowances(database, calls_a_minute=settings.sheets_calls_per_minute)
+        return cls(settings, allowances=allowances, first_wait_seconds=first_wait_seconds)
 
     # --- reading ---
 
@@ -59,7 +76,7 @@ class SheetsClient:
         """Drive's version of the file: another text after every change. One cheap call; sensors try once."""
         params = {"fields": "version", "supportsAllDrives": "true"}
         url = _DRIVE_FILE + quote(spreadsheet_id, safe="")
-        answer = self._call(lambda session: session.request("get", url, params=params).json(), tries=tries)
+        answer = self._call(lambda session: session.request("get", url, params=params).json(), kind=None, tries=tries)
         return str(answer["version"])
 
     def tabs(self, spreadsheet_id: str) -> list[TabProperties]:
@@ -159,7 +176,7 @@ class SheetsClient:
                 for where, rows in data
             ],
         }
-        self._call(lambda session: session.values_batch_update(_in_url(spreadsheet_id), body))
+        self._call(lambda session: session.values_batch_update(_in_url(spreadsheet_id), body), kind="write")
 
     def batch_update(self, spreadsheet_id: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Apply requests (add a tab, grow a grid, ...) whole or not at all; returns Google's replies.
@@ -171,7 +188,9 @@ class SheetsClient:
             return []
         self._refuse_local_numbers_in_a_live_sheet()
         body = {"requests": [dict(request) for request in requests]}
-        answer = self._call(lambda session: session.batch_update(_in_url(spreadsheet_id), body), is_repeatable=False)
+        answer = self._call(
+            lambda session: session.batch_update(_in_url(spreadsheet_id), body), kind="write", is_repeatable=False
+        )
         replies: list[dict[str, Any]] = answer.get("replies", [])
         return replies
 
@@ -189,6 +208,7 @@ class SheetsClient:
         self,
         once: Callable[["SheetsSession"], dict[str, Any]],
         *,
+        kind: CallKind | None = "read",
         is_repeatable: bool = True,
         tries: int = MAX_TRIES,
     ) -> dict[str, Any]:
@@ -200,10 +220,24 @@ class SheetsClient:
             reraise=True,
         )
         try:
-            return retrying(lambda: once(self._signed_in()))
+            return retrying(lambda: self._paced(once, kind))
         except AuthError:
             self._session = None  # the next call reads the credentials anew: a mended login needs no restart
             raise
+
+    def _paced(self, once: Callable[["SheetsSession"], dict[str, Any]], kind: CallKind | None) -> dict[str, Any]:
+        """One request within the quota; a refusal holds everybody back who shares the login."""
+        allowance = self._allowances.get(kind) if kind is not None else None
+        if allowance is None:
+            return once(self._signed_in())
+        taken = allowance.take(1, at_least=1)
+        try:
+            return once(self._signed_in())
+        except ThrottledError as error:
+            allowance.refused(min(error.retry_after_seconds or self._first_wait_seconds, LONGEST_WAIT_SECONDS))
+            raise
+        finally:
+            allowance.over(taken)
 
     def _wait(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None

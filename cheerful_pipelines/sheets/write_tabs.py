@@ -3,7 +3,7 @@
 Which cells that are is decided in `keyed_tab.py`; what a tab says, by the domain that owns it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.errors import SheetContentError
 from cheerful_pipelines.sheets.a1 import quote_tab
 from cheerful_pipelines.sheets.keyed_tab import (
+    KEY_HEADER,
     CellWrite,
     DesiredTab,
     as_ranges,
@@ -50,9 +51,15 @@ def write_tabs(
     requests = 0
     if missing:
         made = sheets.batch_update(spreadsheet_id, _add_tabs(missing, plans))
-        sheets.batch_update(spreadsheet_id, _format_tabs(missing, made))
+        sheets.batch_update(spreadsheet_id, _format_tabs(missing, made, plans))
         requests += 2
     grow = _grow_tabs(present, plans)
+    grow += [
+        request
+        for tab in desired
+        if tab.title in present
+        for request in _format_news(tab, present[tab.title], grids[tab.title], plans[tab.title])
+    ]
     if grow:
         sheets.batch_update(spreadsheet_id, grow)
         requests += 1
@@ -102,20 +109,64 @@ def _add_tabs(missing: Sequence[DesiredTab], plans: dict[str, list[CellWrite]]) 
     return requests
 
 
-def _format_tabs(missing: Sequence[DesiredTab], made: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _format_tabs(
+    missing: Sequence[DesiredTab], made: Sequence[dict[str, Any]], plans: dict[str, list[CellWrite]]
+) -> list[dict[str, Any]]:
     """Dates and shares of tabs that were just made become readable. Later the formats are the client's."""
     requests: list[dict[str, Any]] = []
     for tab, reply in zip(missing, made, strict=True):
         sheet_id = reply["addSheet"]["properties"]["sheetId"]
         for header, pattern in tab.formats.items():
-            column = tab.headers.index(header)
-            place = {"startRowIndex": 1, "startColumnIndex": column, "endColumnIndex": column + 1}
-            kind = "PERCENT" if "%" in pattern else "DATE_TIME" if "hh" in pattern else "DATE"
-            cell = {"userEnteredFormat": {"numberFormat": {"type": kind, "pattern": pattern}}}
-            fields = "userEnteredFormat.numberFormat"
-            what = {"range": {"sheetId": sheet_id, **place}, "cell": cell, "fields": fields}
-            requests.append({"repeatCell": what})
+            requests.append(_format(sheet_id, pattern, tab.headers.index(header), first_row=1))
+        columns = {header: number for number, header in enumerate(tab.headers)}
+        requests += _cell_formats(tab, sheet_id, columns, plans[tab.title])
     return requests
+
+
+def _format_news(
+    tab: DesiredTab, stands: TabProperties, grid: Sequence[Sequence[Cell]], writes: Sequence[CellWrite]
+) -> list[dict[str, Any]]:
+    """Formats of what comes to a tab that is there: rows below its grid, columns of ours, and rows of ours."""
+    if not any(row for row in grid):
+        return []
+    header_row = next((number for number, row in enumerate(grid) if KEY_HEADER in row), 0)
+    headers = dict(enumerate(grid[header_row])) | {
+        write.column: write.value for write in writes if write.row == header_row
+    }
+    columns = {header: column for column, header in headers.items() if isinstance(header, str)}
+    known = set(grid[header_row])
+    requests: list[dict[str, Any]] = []
+    for header, pattern in tab.formats.items():
+        if header not in known:
+            requests.append(_format(stands.sheet_id, pattern, columns[header], first_row=header_row + 1))
+        elif needed_size(writes)[0] > stands.rows:
+            requests.append(_format(stands.sheet_id, pattern, columns[header], first_row=stands.rows))
+    return requests + _cell_formats(tab, stands.sheet_id, columns, writes)
+
+
+def _cell_formats(
+    tab: DesiredTab, sheet_id: int, columns: Mapping[str, int], writes: Sequence[CellWrite]
+) -> list[dict[str, Any]]:
+    """Formats of single cells, of the rows that get their key now."""
+    row_of = {write.value: write.row for write in writes if write.column == columns[KEY_HEADER]}
+    return [
+        _format(sheet_id, pattern, columns[header], first_row=row_of[key], last_row=row_of[key])
+        for (header, key), pattern in tab.cell_formats.items()
+        if key in row_of
+    ]
+
+
+def _format(
+    sheet_id: int, pattern: str, column: int, *, first_row: int, last_row: int | None = None
+) -> dict[str, Any]:  # fmt: skip
+    """Rows count from 0; without a last one, to the end of the grid."""
+    place = {"startRowIndex": first_row, "startColumnIndex": column, "endColumnIndex": column + 1}
+    if last_row is not None:
+        place["endRowIndex"] = last_row + 1
+    kind = "PERCENT" if "%" in pattern else "DATE_TIME" if "hh" in pattern else "DATE"
+    cell = {"userEnteredFormat": {"numberFormat": {"type": kind, "pattern": pattern}}}
+    fields = "userEnteredFormat.numberFormat"
+    return {"repeatCell": {"range": {"sheetId": sheet_id, **place}, "cell": cell, "fields": fields}}
 
 
 def _grow_tabs(present: dict[str, TabProperties], plans: dict[str, list[CellWrite]]) -> list[dict[str, Any]]:

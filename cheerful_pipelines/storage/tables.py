@@ -590,6 +590,24 @@ llm_batch_item = sa.Table(
 
 # --- how the campaign went ----------------------------------------------------------------------------------------
 
+sheet_lease = sa.Table(
+    "sheet_lease",  # who writes into a spreadsheet now: two exports would each append what the other did not see
+    metadata,
+    sa.Column("spreadsheet_id", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    _when("until", nullable=False),
+)
+
+sheets_call = sa.Table(
+    "sheets_call",  # of the last minute: Google counts reads and writes of one login
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("calls", sa.Integer, nullable=False),
+    _when("expires_at", nullable=False),
+    _one_of("kind", "read", "write"),
+)
+
 outcome_news = sa.Table(
     "outcome_news",
     metadata,

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from cheerful_pipelines.cli import app
 from cheerful_pipelines.errors import CheerfulError
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.recipients.import_plan import plan_import
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import load_settings
@@ -446,3 +448,74 @@ def test_an_override_that_cannot_be_set_says_what_to_write(
     assert isinstance(failed.exception, CheerfulError)
     assert helps in str(failed.exception)
     assert "0 overrides" in cheerful("verdicts", "overrides", "spring").stdout
+
+
+@pytest.fixture
+def counted(spring_with_an_answer: Database) -> Database:
+    """The campaign's numbers stand."""
+    judge(spring_with_an_answer)
+    count_campaign(spring_with_an_answer, "spring")
+    return spring_with_an_answer
+
+
+def test_numbers_are_shown_explained_and_compared(counted: Database) -> None:
+    shown = cheerful("metrics", "show", "spring").stdout
+    assert "reply_rate" in shown
+    assert "1 / 1" in shown
+    assert "too early to tell" in shown
+
+    explained = cheerful("metrics", "explain", "spring", "reply_rate").stdout
+    assert "1 of 1 = 100.0%" in explained
+    assert "mia/t1" in explained
+    assert "ana@creator.example" not in explained
+
+    compared = cheerful("metrics", "compare", "spring").stdout
+    assert all(vendor in compared for vendor in ("ours", "Instantly", "Reply.io", "Smartlead", "lemlist"))
+    assert "2026-W" in cheerful("metrics", "cohorts", "spring").stdout
+    assert "replied / delivered" in cheerful("metrics", "definitions", "reply_rate").stdout
+    assert "mia" in cheerful("metrics", "show", "spring", "--by", "sender").stdout
+    assert "1 in all" in cheerful("metrics", "explain", "spring", "contacted", "--by", "sender", "--key", "mia").stdout
+
+
+def test_the_past_is_asked_for_as_known_then_or_as_happened_by_then(counted: Database) -> None:
+    now = datetime.now(UTC).isoformat()
+    room, mia = Mailroom(counted, BlobStore.from_url("memory:///")), an_account(counted)
+    room.receive(mia, answer("Here is my address.", "<r2@creator.example>").replying_to("<p1@brand.example>"),
+                 thread="t1", name="late")  # fmt: skip
+    process_campaign(ThreadStore(counted), room.blobs, "spring")
+    thread_opted_out = cheerful("override", "mia/t1", "opt out", "--reason", "by phone")
+    assert thread_opted_out.exit_code == 0
+    count_campaign(counted, "spring", of="news")
+
+    def opted_out(*words: str) -> str:
+        lines = cheerful("metrics", "show", "spring", *words).stdout.splitlines()
+        return next(line for line in lines if line.split()[1:2] == ["opted_out"]).split()[2]
+
+    assert (opted_out(), opted_out("--as-of", now)) == ("1", "0")
+    changed = cheerful("metrics", "changes", "spring", "--since", now).stdout
+    assert "opted_out" in changed
+    assert "the past is restated" in changed
+    happened = cheerful("metrics", "show", "spring", "--until", "2026-09-01").stdout
+    assert [line.split()[2] for line in happened.splitlines() if line.split()[1:2] == ["contacted"]] == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("words", "helps"),
+    [
+        (("show", "spring", "--by", "moon"), "cohort"),
+        (("show", "spring", "--as-of", "2026-01-01"), "--until"),
+        (("show", "spring", "--as-of", "2026-01-01", "--until", "2026-01-01"), "two different questions"),
+        (("explain", "spring", "replay_rate"), "reply_rate"),
+        (("explain", "spring", "reply_rate", "--by", "day", "--key", "2026-10-01"), "campaign, sender, step, cohort"),
+        (("explain", "spring", "contacted", "--by", "sender"), "--key"),
+        (("definitions", "moon"), "reply_rate"),
+    ],
+)
+def test_a_question_about_numbers_that_makes_no_sense_is_answered_in_words(
+    counted: Database, words: tuple[str, ...], helps: str
+) -> None:
+    failed = cheerful("metrics", *words)
+
+    assert failed.exit_code != 0
+    assert isinstance(failed.exception, CheerfulError)
+    assert helps in str(failed.exception)

@@ -8,12 +8,13 @@ import pytest
 
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.metrics.assets import campaign_metrics, metrics_sheet, portfolio_metrics
+from cheerful_pipelines.metrics.assets import campaign_metrics, campaign_report, metrics_sheet, portfolio_metrics
 from cheerful_pipelines.metrics.checks import CHECKS
 from cheerful_pipelines.metrics.export import refuse_live_sheet_for_local_numbers
 from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.sheets.lease_store import only_writer
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.metrics.scenario import Scenario, Thread
@@ -72,6 +73,7 @@ def test_the_checks_of_honest_numbers_pass(database: Database, run: Run) -> None
     _one_reply(database)
 
     assert [(check.check_name, check.passed) for check in run(campaign_metrics).get_asset_check_evaluations()] == [
+        ("no_change_was_missed", True),
         ("parts_equal_the_whole", True),
         ("rates_are_shares", True),
         ("funnel_narrows", True),
@@ -201,3 +203,32 @@ def _wider(sheets: SheetsClient, title: str, columns: int) -> dict[str, Any]:
             "fields": "gridProperties.rowCount,gridProperties.columnCount",
         }
     }
+
+
+def test_the_report_shows_pictures_weeks_and_other_definitions(database: Database, run: Run) -> None:
+    _one_reply(database)
+
+    assert "never counted" in _metadata(run(campaign_report), "campaign_report")["skipped"]
+
+    run(campaign_metrics)
+    said = _metadata(run(campaign_report), "campaign_report")
+
+    for picture in ("funnel", "reply_curve", "days", "labels", "sender_health"):
+        assert said[picture].startswith("![")
+    assert "| Instantly | Reply rate | 100.0 % | 1 / 1 |" in said["other_definitions"]
+    assert "2026-W40" in said["weeks"]
+    assert "ana@creator.example" not in str(said)
+    assert MetricStore(database).campaigns_to_report() == []
+
+
+def test_a_sheet_that_another_run_writes_is_left_alone_for_now(
+    database: Database, run: Run, google: LocalGoogleAdmin
+) -> None:
+    google.put_sheet("out", title="Numbers", tabs={"Notes": [["ours"]]})
+    _one_reply(database, metrics_spreadsheet_id="out")
+    run(campaign_metrics)
+    with only_writer(database, "out", holder="another-run"):
+        result = run(metrics_sheet, raise_on_error=False)
+
+    assert not result.success
+    assert google.tabs("out") == ["Notes"]

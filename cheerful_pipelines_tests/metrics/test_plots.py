@@ -2,14 +2,18 @@
 
 import base64
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
+from cheerful_pipelines.metrics.campaign_plots import campaign_plots, curve, funnel, labels
+from cheerful_pipelines.metrics.campaign_plots import senders as senders_figure
+from cheerful_pipelines.metrics.compute import Timing
 from cheerful_pipelines.metrics.definitions import LABEL_TITLES
 from cheerful_pipelines.metrics.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import Grain, StoredMetric
+from cheerful_pipelines.metrics.plot_style import LARGEST_PICTURE_BYTES
 from cheerful_pipelines.metrics.plots import (
-    LARGEST_PICTURE_BYTES,
     days_figure,
     funnel_figure,
     labels_figure,
@@ -91,3 +95,48 @@ def _overlaps(boxes: Sequence[tuple[str, object]]) -> list[tuple[str, str]]:
         for right, other in boxes[place + 1 :]
         if box.overlaps(other)  # type: ignore[attr-defined]
     ]
+
+
+def _campaign(senders: int, delivered: int) -> tuple[list[StoredMetric], list[Timing]]:
+    """One campaign whose last mails are a day old."""
+    counts = {
+        "recipients": delivered + 9, "contacted": delivered + 5, "delivered": delivered,
+        "replied": delivered // 3, "positive": delivered // 9,
+    }  # fmt: skip
+    labels = {f"label_{label}": delivered // 40 + place % 2 for place, label in enumerate(LABEL_TITLES)}
+    rows = [_row("spring", "campaign", "", key, value) for key, value in (counts | labels).items()]
+    for number in range(senders):
+        alias = f"a-sender-with-a-long-alias-{number}"
+        parts = {"contacted": 50, "delivered": 47, "hard_bounced": number % 4, "opted_out_delivered": 1, "replied": 9}
+        rows += [_row("spring", "sender", alias, key, value) for key, value in parts.items()]
+    for day in range(1, 29):
+        rows.append(_row("spring", "day", f"2026-10-{day:02d}", "messages_sent", day % 7))
+        rows.append(_row("spring", "day", f"2026-10-{day:02d}", "replied", day % 3))
+    timings = [
+        Timing(
+            "mia", "2026-W40", START + timedelta(hours=number),
+            START + timedelta(hours=number * 1.5 + 1) if number % 3 == 0 else None, True, None, (),
+        )
+        for number in range(delivered)
+    ]  # fmt: skip
+    return rows, timings
+
+
+@pytest.mark.parametrize(("senders", "delivered"), [(1, 3), (2, 90), (30, 600)])
+def test_the_pictures_of_a_campaign_are_small_and_readable(senders: int, delivered: int) -> None:
+    rows, timings = _campaign(senders, delivered)
+    known_at = START + timedelta(hours=delivered + 24)
+    whole = {row.metric: row.value or 0.0 for row in rows if row.grain == "campaign"}
+
+    pictures = campaign_plots(rows, timings, known_at)
+
+    assert set(pictures) == {"funnel", "reply_curve", "days", "labels", "sender_health"}
+    for markdown in pictures.values():
+        assert len(base64.b64decode(markdown.rpartition("base64,")[2].rstrip(")"))) <= LARGEST_PICTURE_BYTES
+    for figure in (funnel(whole), curve(timings, known_at), labels(whole), senders_figure(rows)):
+        figure.canvas.draw()
+        assert _overlaps(_text_boxes(figure)) == []
+
+
+def test_a_campaign_without_mail_has_no_pictures() -> None:
+    assert campaign_plots([_row("spring", "campaign", "", "contacted", 0)], [], START) == {}

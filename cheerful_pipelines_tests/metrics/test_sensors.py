@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import dagster as dg
+import pytest
 
-from cheerful_pipelines.metrics.sensors import Watermark, decide, portfolio
+from cheerful_pipelines.metrics.count_campaign import count_campaign, definitions_in_force
+from cheerful_pipelines.metrics.sensors import Watermark, decide, metric_definitions, portfolio
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START
@@ -55,3 +57,25 @@ def test_a_tick_requests_once_for_a_watermark(database: Database) -> None:
     assert isinstance(requested, dg.SensorResult)
     assert [request.run_key for request in requested.run_requests or []] == [f"portfolio:{START.isoformat()}"]
     assert isinstance(tick(requested.cursor), dg.SkipReason)
+
+
+def test_new_definitions_ask_for_every_campaign_once_and_then_no_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Scenario(database)
+    count_campaign(database, "spring")
+
+    def tick() -> object:
+        return metric_definitions(dg.build_sensor_context(resources={"database": database}))
+
+    assert isinstance(tick(), dg.SkipReason)
+
+    monkeypatch.setattr("cheerful_pipelines.metrics.count_campaign.DEFINITION_VERSION", "99")
+    requests = tick()
+    assert isinstance(requests, list)
+    assert [(one.partition_key, one.run_key) for one in requests] == [
+        ("spring", f"definitions:spring:{definitions_in_force()}")
+    ]
+
+    assert count_campaign(database, "spring", of="news").of == "everybody"
+    assert isinstance(tick(), dg.SkipReason)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.quota.allowance import POLLING_UNITS, WINDOW_SECONDS, Allowance, Ledger, MemoryLedger, room
+from cheerful_pipelines.quota.sheets_store import SheetsCallStore, sheets_allowances
 from cheerful_pipelines.quota.store import QuotaStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import an_account
@@ -170,3 +171,26 @@ def test_a_call_counts_for_a_minute_after_it_ended_and_a_lost_one_not_for_ever(d
     ledger.block(0.05, limit=100)
     time.sleep(0.1)
     assert ledger.grant(100, at_least=100, limit=200).units == 100
+
+
+def test_sheets_calls_of_every_process_share_one_login(database: Database) -> None:
+    """Two clients, as two workers have them: what one took the other waits for; reads and writes are apart."""
+    first, second = (sheets_allowances(database, calls_a_minute=5) for _ in range(2))
+    taken = [first["read"].take(1, at_least=1) for _ in range(3)] + [second["read"].take(1, at_least=1) for _ in "ab"]
+
+    refused = SheetsCallStore(database, "read").grant(1, at_least=1, limit=5)
+
+    assert all(answer.units == 1 for answer in taken)
+    assert refused.units == 0
+    assert refused.wait_seconds > 50
+    assert second["write"].take(1, at_least=1).units == 1
+
+
+def test_a_refusal_of_sheets_holds_everybody_back(database: Database) -> None:
+    first, second = (sheets_allowances(database, calls_a_minute=5) for _ in range(2))
+    first["write"].refused(0.4)
+    began = time.monotonic()
+
+    second["write"].take(1, at_least=1)
+
+    assert 0.3 < time.monotonic() - began < 5

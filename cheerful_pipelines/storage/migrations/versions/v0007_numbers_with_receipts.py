@@ -21,6 +21,22 @@ def upgrade() -> None:
         postgresql_where=sa.text("kind in ('bounce', 'delayed')"),
     )  # fmt: skip
     op.create_table(
+        "sheet_lease",
+        sa.Column("spreadsheet_id", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("spreadsheet_id", name=op.f("pk_sheet_lease")),
+    )
+    op.create_table(
+        "sheets_call",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("calls", sa.Integer(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.CheckConstraint("kind in ('read', 'write')", name=op.f("ck_sheets_call_kind_known")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sheets_call")),
+    )
+    op.create_table(
         "outcome_news",
         sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
         sa.Column("campaign_id", sa.Uuid(), nullable=False),
@@ -68,6 +84,8 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("recipient_outcome")
     op.drop_table("outcome_news")
+    op.drop_table("sheets_call")
+    op.drop_table("sheet_lease")
     op.drop_index("ix_message_reading_reports", table_name="message_reading")
     for name in ("is_early", "high", "low"):
         op.drop_column("campaign_metric", name)
