@@ -286,7 +286,9 @@ def headline_numbers(rows: Sequence[MetricRow]) -> dict[str, float | int]:
     value yet.
     """
     return {
-        row.metric: int(row.value) if row.value.is_integer() and BY_KEY[row.metric].unit != "share" else row.value
+        row.metric: int(row.value)
+        if row.value.is_integer() and BY_KEY[row.metric].unit != "share"
+        else round(row.value, 4)
         for row in rows
         if row.grain == "campaign" and row.metric in HEADLINE and row.value is not None
     }
