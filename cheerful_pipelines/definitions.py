@@ -19,6 +19,8 @@ from cheerful_pipelines.jobs import JOBS
 from cheerful_pipelines.metrics.assets import ASSETS as METRIC_ASSETS
 from cheerful_pipelines.metrics.checks import CHECKS as METRIC_CHECKS
 from cheerful_pipelines.metrics.sensors import SENSORS as METRIC_SENSORS
+from cheerful_pipelines.operations.jobs import JOBS as OPERATION_JOBS
+from cheerful_pipelines.operations.sensors import SENSORS as OPERATION_SENSORS
 from cheerful_pipelines.recipients.assets import ASSETS as RECIPIENT_ASSETS
 from cheerful_pipelines.recipients.assets import JOBS as RECIPIENT_JOBS
 from cheerful_pipelines.recipients.checks import CHECKS as RECIPIENT_CHECKS
@@ -55,9 +57,10 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *THREAD_SENSORS,
             *CLASSIFICATION_SENSORS,
             *METRIC_SENSORS,
+            *OPERATION_SENSORS,
         ],
         schedules=SCHEDULES,
-        jobs=[*JOBS, *RECIPIENT_JOBS, *GMAIL_JOBS, *THREAD_JOBS],
+        jobs=[*JOBS, *RECIPIENT_JOBS, *GMAIL_JOBS, *THREAD_JOBS, *OPERATION_JOBS],
         resources={**RESOURCES, **overrides},
         # A process a step costs three times a run; every step of ours is short or waits for the network.
         executor=dg.in_process_executor,

@@ -12,6 +12,12 @@ CAMPAIGN_REFRESH = dg.define_asset_job(
     "The fan-out sensor requests it for exactly the campaigns that new mail or an import touched.",
 )
 
+SHEET_IMPORT = dg.define_asset_job(
+    name="sheet_import",
+    selection=dg.AssetSelection.assets("sheet_recipients"),
+    description="Read one campaign's recipients from its sheet.",
+)
+
 CAMPAIGN_EXPORT = dg.define_asset_job(
     name="campaign_export",
     selection=dg.AssetSelection.assets("metrics_sheet"),
@@ -36,4 +42,4 @@ ARCHIVE_RECONCILE = dg.define_asset_job(
     description="Make stored mailbox months equal to Gmail's.",
 )
 
-JOBS = [CAMPAIGN_REFRESH, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]
+JOBS = [SHEET_IMPORT, CAMPAIGN_REFRESH, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]

@@ -34,6 +34,7 @@ RUNNING_SENSORS = {
     "classifier_versions",
     "llm_batch_results",
     "metric_definitions",
+    "campaign_backfills",
     "portfolio",
 }
 

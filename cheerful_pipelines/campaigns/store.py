@@ -281,6 +281,16 @@ class CampaignStore:
 
     # --- marks ---
 
+    def note_in_step(self, aliases: Sequence[str]) -> None:
+        """Gmail just said that these mailboxes have nothing newer than their live mark."""
+        if not aliases:
+            return
+        ids = sa.select(gmail_account.c.id).where(gmail_account.c.alias.in_(aliases))
+        with self._database.transaction() as connection:
+            connection.execute(
+                sa.update(account_mark).where(account_mark.c.gmail_account_id.in_(ids)).values(in_step_at=sa.func.now())
+            )
+
     def account_mark(self, account_id: UUID) -> AccountMark:
         """How far the mailbox has come."""
         with self._database.transaction() as connection:

@@ -4,7 +4,18 @@ import sys
 
 import typer
 
-from cheerful_pipelines.cli import accounts, campaigns, doctor, local, metrics, recipients, status, threads, verdicts
+from cheerful_pipelines.cli import (
+    accounts,
+    backfills,
+    campaigns,
+    doctor,
+    local,
+    metrics,
+    recipients,
+    status,
+    threads,
+    verdicts,
+)
 from cheerful_pipelines.errors import CheerfulError
 
 app = typer.Typer(
@@ -26,6 +37,10 @@ app.add_typer(
     help="Numbers: show (also of the past), explain, changes, compare, cohorts, definitions.",
 )
 app.add_typer(local.app, name="local", help="The local Google server: load mail and sheets, deliver, edit, revoke.")
+app.add_typer(backfills.app, name="backfills", help="Backfills: list, show, cancel.")
+app.command("backfill", help="Bring a campaign up to date: sheet, mail, threads, classifications, numbers.")(
+    backfills.backfill
+)
 app.command("override", help="Say what a thread means: your word outranks every verdict.")(verdicts.override)
 app.command("status", help="How far every account and campaign is.")(status.status)
 app.command("doctor", help="Check settings, keys, database, blobs and Google; say what to do.")(doctor.doctor)

@@ -112,6 +112,10 @@ class GmailClient:
         self._lock = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
 
+    def price(self, operation: Operation) -> int:
+        """What one such call costs in quota units."""
+        return self._prices[operation]
+
     @property
     def units_spent(self) -> int:
         """Quota units taken since this client was made."""

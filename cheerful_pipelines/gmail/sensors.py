@@ -82,11 +82,17 @@ def gmail_changes(
     """One sensor for all accounts: a tick costs more than asking a mailbox."""
     partitions = context.instance.get_dynamic_partitions("gmail_account")
     targets = MailStore(database, blobs).sync_targets()
-    ready = askable(targets, partitions=partitions, now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    ready = askable(targets, partitions=partitions, now=now)
     if not ready:
         yield dg.SkipReason("No Gmail account can be asked now: none is registered, active and free of throttling.")
         return
     changed, unanswered = _changed(ready, CampaignStore(database), gmail_clients)
+    minute = f"{now:%Y-%m-%dT%H:%M}"
+    if context.cursor != minute:  # once a minute is enough for telling how far behind a mailbox is
+        in_step = [target.alias for target in ready if target.alias not in {*changed, *unanswered}]
+        CampaignStore(database).note_in_step(in_step)
+        context.update_cursor(minute)
     if not changed:
         told = f" {len(unanswered)} did not answer: {', '.join(unanswered)}." if unanswered else ""
         yield dg.SkipReason(f"Nothing new in {len(ready) - len(unanswered)} mailboxes.{told}")

@@ -21,7 +21,7 @@ from cheerful_pipelines.gmail.models import DeadLetter, LabelChange, ParsedMail
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync_reports import ArchiveReport, GapCertificate, SyncReport, added
+from cheerful_pipelines.gmail.sync_reports import ArchiveReport, GapCertificate, MonthEstimate, SyncReport, added
 
 STORE_PAGE = 100  # messages a transaction: bounds memory, and what a crash has to fetch again
 WITHOUT_CAMPAIGN = timedelta(days=30)
@@ -81,8 +81,7 @@ class MailboxSync:
 
     def month(self, month: date) -> ArchiveReport:
         """Make the stored mailbox month equal Gmail's: fetch what is missing, tombstone what vanished."""
-        start = datetime(month.year, month.month, 1, tzinfo=UTC)
-        end = (start + timedelta(days=32)).replace(day=1)
+        start, end = _month_window(month)
         listed: Mapping[str, str] = {}
         counts, is_complete = SyncReport(), True
         try:
@@ -107,6 +106,18 @@ class MailboxSync:
             dead=counts.dead,
             is_complete=is_complete,
             units_spent=self._client.units_spent - self._units_before,
+        )
+
+    def estimate(self, month: date) -> MonthEstimate:
+        """What `month` would take: everything is listed and sorted out as there, and nothing fetched or stored."""
+        start, end = _month_window(month)
+        stored = self._store.labels_between(self._account.id, start, end)
+        listed, _ = self._listing.with_labels(after=start, before=end, of=stored.keys())
+        unknown = self._unknown(listed, after=start, before=end)
+        wanted = self._least.sort_out(unknown, self._listing, after=start, before=end).to_fetch
+        listing = self._client.units_spent - self._units_before
+        return MonthEstimate(
+            listed=len(listed), to_fetch=len(wanted), units=listing + len(wanted) * self._client.price("messages.get")
         )
 
     def dead_letters(self, letters: Sequence[DeadLetter]) -> SyncReport:
@@ -390,6 +401,11 @@ def require_same_mailbox(profile: Profile, *, alias: str, identity_keys: frozens
             f"The credentials of account {alias!r} open another mailbox than the one named for it.",
             what_to_do="Connect the right mailbox: cheerful accounts add, with that mailbox's own credentials.",
         )
+
+
+def _month_window(month: date) -> tuple[datetime, datetime]:
+    start = datetime(month.year, month.month, 1, tzinfo=UTC)
+    return start, (start + timedelta(days=32)).replace(day=1)
 
 
 def _looked_at_from(mark: AccountMark, start: datetime) -> datetime:

@@ -66,6 +66,15 @@ class ArchiveReport(BaseModel):
     units_spent: int
 
 
+class MonthEstimate(BaseModel):
+    """What one mailbox month would need: messages listed and to fetch, quota units for both."""
+
+    model_config = ConfigDict(frozen=True)
+    listed: int
+    to_fetch: int
+    units: int
+
+
 def added(*reports: SyncReport) -> SyncReport:
     """Counts summed; of what cannot be summed the first that is there."""
     names = (

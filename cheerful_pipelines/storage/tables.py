@@ -131,6 +131,7 @@ account_mark = sa.Table(
     sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), primary_key=True),
     sa.Column("live_history_id", sa.Numeric(20, 0)),  # uint64: everything up to it is stored
     _when("live_marked_at"),
+    _when("in_step_at"),  # when Gmail last said that nothing is newer than the live mark; to the minute
     # A first listing under way: the history id taken before it, and where its window begins.
     sa.Column("listing_history_id", sa.Numeric(20, 0)),
     _when("listing_from"),
@@ -663,4 +664,51 @@ campaign_metric = sa.Table(
     _when("computed_at", nullable=False),
     sa.Column("run_id", sa.Text),
     _one_of("grain", "campaign", "day", "sender", "step", "cohort"),
+)
+
+
+# --- running it ---------------------------------------------------------------------------------------------------
+
+backfill = sa.Table(
+    "backfill",
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), nullable=False, index=True),
+    sa.Column("since", sa.Date, nullable=False),  # first month
+    sa.Column("until", sa.Date, nullable=False),  # last month
+    sa.Column("stages", ARRAY(sa.Text), nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("estimate", JSONB),  # operations/models.py: BackfillEstimate
+    sa.Column("requested_by", sa.Text, nullable=False),
+    _created(),
+    _when("finished_at"),
+    _one_of("state", "running", "done", "failed", "cancelled"),
+)
+
+backfill_part = sa.Table(
+    "backfill_part",
+    metadata,
+    sa.Column("backfill_id", sa.Uuid, sa.ForeignKey(backfill.c.id), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("stage", sa.Text, nullable=False),
+    sa.Column("partition_key", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
+    _when("requested_at"),
+    sa.Column("run_id", sa.Text),
+    _one_of("stage", "sheet", "archive", "campaign"),
+    _one_of("state", "waiting", "requested", "done", "failed", "cancelled"),
+)
+
+alert = sa.Table(
+    "alert",  # what is wrong, or was: said once when it begins and once when it ends. Ids only, no client's data
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("words", sa.Text, nullable=False),
+    sa.Column("what_to_do", sa.Text, nullable=False),
+    _when("opened_at", nullable=False),
+    _when("resolved_at"),
+    sa.Column("said", sa.Text, nullable=False),
+    _one_of("said", "nothing", "opened", "resolved"),
 )

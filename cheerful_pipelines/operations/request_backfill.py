@@ -1,0 +1,107 @@
+"""From a wish to a backfill that is written down: plan, estimate, store. For the command and the launchpad alike."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.classification.choice import chosen_classifier
+from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.gmail.gmail_client import GmailClients
+from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.operations.backfill_plan import plan_backfill
+from cheerful_pipelines.operations.backfill_store import BackfillStore
+from cheerful_pipelines.operations.estimate_backfill import estimate_backfill
+from cheerful_pipelines.operations.models import Backfill, BackfillEstimate, BackfillPlan
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.engine import Database
+
+
+class Requested(NamedTuple):
+    """What was planned, what it would take, and under which number it is followed; None: only estimated."""
+
+    plan: BackfillPlan
+    estimate: BackfillEstimate
+    number: UUID | None
+
+
+def request_backfill(
+    settings: Settings,
+    database: Database,
+    blobs: BlobStore,
+    clients: GmailClients,
+    slug: str,
+    *,
+    since: str = "",
+    until: str = "",
+    only: Sequence[str] = (),
+    estimate_only: bool = False,
+    requested_by: str,
+) -> Requested:
+    """Plan, estimate and, unless only the estimate was asked for, start. `since` and `until`: 2026-10 or 2026-10-01.
+
+    Raises NotFoundError for an unknown campaign, ConfigurationError for what cannot be read.
+    """
+    campaigns = CampaignStore(database)
+    campaign = campaigns.campaign(slug)
+    accounts = {account.alias: account for account in campaigns.accounts(campaign_id=campaign.id)}
+    plan = plan_backfill(
+        campaign,
+        list(accounts.values()),
+        since=month_of(since),
+        until=month_of(until),
+        only=only,
+        now=datetime.now(UTC),
+    )
+    estimate = estimate_backfill(
+        plan, campaign, accounts, settings=settings, store=MailStore(database, blobs), clients=clients,
+        classifier=chosen_classifier(settings),
+    )  # fmt: skip
+    if estimate_only:
+        return Requested(plan, estimate, None)
+    return Requested(plan, estimate, BackfillStore(database).add(plan, estimate, requested_by=requested_by))
+
+
+def month_of(text: str) -> date | None:
+    """The first day of a month; None for nothing.
+
+    >>> month_of("2026-10"), month_of("2026-10-17"), month_of("")
+    (datetime.date(2026, 10, 1), datetime.date(2026, 10, 1), None)
+    """
+    if not text.strip():
+        return None
+    try:
+        return date.fromisoformat(text.strip() if text.count("-") == 2 else f"{text.strip()}-01").replace(day=1)
+    except ValueError:
+        raise ConfigurationError(f"{text!r} is no month.", what_to_do="Write 2026-10 or 2026-10-01.") from None
+
+
+def estimate_as_markdown(plan: BackfillPlan, estimate: BackfillEstimate) -> str:
+    """What it would take, for people."""
+    usd = "unknown price" if estimate.llm_usd is None else f"{estimate.llm_usd:.2f}"
+    lines = [
+        "| what | how much |", "|---|---:|",
+        f"| months | {plan.since:%Y-%m} to {plan.until:%Y-%m} |",
+        f"| mailboxes | {len(plan.accounts)} |",
+        f"| partitions | {estimate.partitions} |",
+        f"| messages to fetch | {estimate.messages:,} |",
+        f"| Gmail quota units | {estimate.quota_units:,} |",
+        f"| minutes, about | {estimate.minutes} |",
+        f"| calls to a paid model for what is pending now | {estimate.llm_calls:,} |",
+        f"| of that answered from memory, without a call | {estimate.llm_cache_hits:,} |",
+        f"| dollars, about | {usd} |",
+    ]  # fmt: skip
+    if estimate.skipped_accounts:
+        lines.append(f"| cannot be asked now | {', '.join(estimate.skipped_accounts)} |")
+    return "\n".join(lines)
+
+
+def progress_in_words(found: Backfill) -> str:
+    """`12 of 20 partitions done, 2 under way, 1 failed`."""
+    words = f"{found.count('done')} of {len(found.parts)} partitions done"
+    for state, name in (("requested", "under way"), ("failed", "failed"), ("cancelled", "cancelled")):
+        if found.count(state):  # type: ignore[arg-type]
+            words += f", {found.count(state)} {name}"  # type: ignore[arg-type]
+    return words

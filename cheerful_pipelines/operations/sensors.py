@@ -1,0 +1,107 @@
+"""What carries backfills on. Each tick looks, decides in a pure function, and asks for runs."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_REFRESH, SHEET_IMPORT
+from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
+from cheerful_pipelines.operations.backfill_progress import RunSeen, next_step
+from cheerful_pipelines.operations.backfill_store import BackfillStore
+from cheerful_pipelines.operations.models import Backfill, BackfillPart
+from cheerful_pipelines.operations.request_backfill import progress_in_words
+from cheerful_pipelines.storage.engine import Database
+
+logger = get_logger(__name__)
+
+BACKFILL_TAG, PART_TAG = "cheerful/backfill", "cheerful/backfill_part"
+_JOB_OF = {"sheet": "sheet_import", "archive": "archive_reconcile", "campaign": "campaign_refresh"}
+
+
+def run_request(backfill: Backfill, part: BackfillPart) -> dg.RunRequest:
+    """One part's run: behind everything live in the queue, and of one backfill two at a time."""
+    tags = {
+        BACKFILL_TAG: str(backfill.id),
+        PART_TAG: str(part.number),
+        "cheerful/trigger": "backfill",
+        "dagster/priority": "-5",
+    }
+    if part.stage == "archive":
+        tags |= {
+            "dagster/asset_partition_range_start": part.partition_key,
+            "dagster/asset_partition_range_end": part.partition_key,
+            "cheerful/account": part.partition_key.partition("|")[0],
+        }
+    else:
+        tags["cheerful/campaign"] = part.partition_key
+    return dg.RunRequest(
+        run_key=f"backfill:{backfill.id}:{part.number}:{part.attempt}",
+        job_name=_JOB_OF[part.stage],
+        partition_key=None if part.stage == "archive" else part.partition_key,
+        asset_selection=[dg.AssetKey(name) for name in ASSETS_OF[part.stage]],
+        tags=tags,
+    )
+
+
+@dg.sensor(
+    jobs=[SHEET_IMPORT, ARCHIVE_RECONCILE, CAMPAIGN_REFRESH],
+    minimum_interval_seconds=10,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Carries the backfills on that `cheerful backfill` or the job `campaign_backfill` asked for: two "
+    "partitions at a time, behind the live sync; what is cancelled is ended.",
+)
+def campaign_backfills(
+    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
+) -> dg.SensorResult | dg.SkipReason:
+    """One query where nothing is under way."""
+    store, requests = BackfillStore(database), list[dg.RunRequest]()
+    open_ones = store.backfills(open_only=True)
+    if not open_ones:
+        return dg.SkipReason("No backfill is under way.")
+    words = []
+    for found in open_ones:
+        runs = _runs(context.instance, found)
+        if found.state == "cancelled":
+            _end_runs(context.instance, runs)
+        aliases = {part.partition_key.partition("|")[0] for part in found.parts if part.stage == "archive"}
+        now = datetime.now(UTC)
+        step = next_step(found, runs, store.complete_months(sorted(aliases)), now)
+        for number, (state, run_id) in step.settled.items():
+            store.set_part(found.id, number, state=state, run_id=run_id)
+        for part in step.to_request:
+            store.set_part(found.id, part.number, state="requested", attempt=part.attempt, requested_at=now)
+            requests.append(run_request(found, part))
+        if step.finished is not None:
+            store.finish(found.id, state=step.finished)
+            logger.info("backfill_finished", backfill=str(found.id), campaign=found.slug, state=step.finished)
+        words.append(f"{found.slug}: {progress_in_words(found)}")
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("; ".join(words) + ".")
+
+
+def _runs(instance: dg.DagsterInstance, found: Backfill) -> dict[int, RunSeen]:
+    """The newest run of each part that was asked for."""
+    asked = {part.number: part for part in found.parts if part.state == "requested"}
+    runs: dict[int, RunSeen] = {}
+    if not asked:
+        return runs
+    for record in instance.get_run_records(dg.RunsFilter(tags={BACKFILL_TAG: str(found.id)})):  # newest first
+        number = int(record.dagster_run.tags[PART_TAG])
+        part = asked.get(number)
+        if part is not None and number not in runs and record.dagster_run.tags.get("dagster/run_key", "").endswith(
+            f":{number}:{part.attempt}"
+        ):  # fmt: skip
+            runs[number] = RunSeen(record.dagster_run.run_id, record.dagster_run.status.value)
+    return runs
+
+
+def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None:
+    """A cancelled backfill frees its slots: queued runs never start, running ones are told to stop."""
+    for run in runs.values():
+        if run.status not in ("SUCCESS", "FAILURE", "CANCELED", "CANCELING"):
+            instance.run_coordinator.cancel_run(run.run_id)
+            logger.info("backfill_run_cancelled", run=run.run_id)
+
+
+SENSORS = [campaign_backfills]
