@@ -88,7 +88,12 @@ def test_every_table_reaches_a_client() -> None:
             for table in metadata.tables.values()
             if any(key.column.table.fullname in reaching for key in table.foreign_keys)
         }
-    nobodys = {"classifier_evaluation", "sheet_lease", "sheets_call", "alert"}  # invented conversations, ids and counts only
+    nobodys = {
+        "classifier_evaluation",
+        "sheet_lease",
+        "sheets_call",
+        "alert",
+    }  # invented conversations, ids and counts only
     assert {table.fullname for table in metadata.tables.values()} - reaching == nobodys
 
 
