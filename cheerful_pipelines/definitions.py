@@ -19,6 +19,7 @@ from cheerful_pipelines.jobs import JOBS
 from cheerful_pipelines.metrics.assets import ASSETS as METRIC_ASSETS
 from cheerful_pipelines.metrics.checks import CHECKS as METRIC_CHECKS
 from cheerful_pipelines.metrics.sensors import SENSORS as METRIC_SENSORS
+from cheerful_pipelines.operations.assets import ASSETS as OPERATION_ASSETS
 from cheerful_pipelines.operations.jobs import JOBS as OPERATION_JOBS
 from cheerful_pipelines.operations.sensors import SENSORS as OPERATION_SENSORS
 from cheerful_pipelines.recipients.assets import ASSETS as RECIPIENT_ASSETS
@@ -42,6 +43,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *THREAD_ASSETS,
             *CLASSIFICATION_ASSETS,
             *METRIC_ASSETS,
+            *OPERATION_ASSETS,
         ],
         asset_checks=[
             *RECIPIENT_CHECKS,

@@ -42,4 +42,10 @@ ARCHIVE_RECONCILE = dg.define_asset_job(
     description="Make stored mailbox months equal to Gmail's.",
 )
 
-JOBS = [SHEET_IMPORT, CAMPAIGN_REFRESH, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]
+HEALTH = dg.define_asset_job(
+    name="health",
+    selection=dg.AssetSelection.assets("health_report"),
+    description="Write down how everything is.",
+)
+
+JOBS = [HEALTH, SHEET_IMPORT, CAMPAIGN_REFRESH, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
+from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, HEALTH
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
@@ -119,6 +119,18 @@ def nightly_count(
         )
 
 
+@dg.schedule(
+    job=HEALTH,
+    cron_schedule="52 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every hour: how everything is.",
+)
+def health_hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run."""
+    return dg.RunRequest(run_key=f"health:{context.scheduled_execution_time.isoformat()}")
+
+
 def months_to_reconcile(now: datetime) -> tuple[date, date]:
     """First days of the previous and the running month, in UTC.
 
@@ -129,4 +141,11 @@ def months_to_reconcile(now: datetime) -> tuple[date, date]:
     return (running - timedelta(days=1)).replace(day=1), running
 
 
-SCHEDULES = [metrics_sheet_hourly, campaign_reports_hourly, nightly_count, nightly_proof, nightly_reconcile]
+SCHEDULES = [
+    metrics_sheet_hourly,
+    campaign_reports_hourly,
+    health_hourly,
+    nightly_count,
+    nightly_proof,
+    nightly_reconcile,
+]

@@ -60,6 +60,10 @@ class Settings(BaseSettings):
     """Authorized-user or service-account JSON for Sheets and Drive (live mode)."""
     web_url: str = "http://127.0.0.1:3000"
     """Where people open Dagster's UI: links in metadata and in the client's sheet start with it."""
+    alert_urls: SecretStr | None = None
+    """Whom to tell what is wrong: addresses as apprise reads them (slack://, mailto://, json://…), with commas."""
+    alert_lag_minutes: int = 60
+    """A mailbox that was not in step for so long is worth an alert."""
     removal_guard_share: float = 0.2
     """An import that would remove a larger share of the active recipients than this stops."""
 

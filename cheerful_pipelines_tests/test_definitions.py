@@ -21,6 +21,7 @@ GRAPH = {
     "campaign_metrics": ("metrics", "campaign", {"sheet_recipients", "thread_classifications"}),
     "campaign_report": ("metrics", "campaign", {"campaign_metrics"}),
     "metrics_sheet": ("metrics", "campaign", {"campaign_metrics"}),
+    "health_report": ("operations", None, set()),
     "portfolio_metrics": ("metrics", None, {"campaign_metrics"}),
 }
 
@@ -35,6 +36,7 @@ RUNNING_SENSORS = {
     "llm_batch_results",
     "metric_definitions",
     "campaign_backfills",
+    "alerts",
     "portfolio",
 }
 
@@ -106,6 +108,7 @@ def test_sensors_and_schedules_run_without_a_click(defs: dg.Definitions) -> None
     assert {schedule.name for schedule in repository.schedule_defs} == {
         "campaign_reports_hourly",
         "metrics_sheet_hourly",
+        "health_hourly",
         "nightly_count",
         "nightly_proof",
         "nightly_reconcile",

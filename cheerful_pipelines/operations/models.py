@@ -118,7 +118,7 @@ class HealthReport(_Frozen):
     campaigns: tuple[CampaignHealth, ...]
     failed: tuple[FailedWork, ...]
     failing_checks: tuple[str, ...]
-    spent_today_usd: float | None
+    spent_today_usd: float
     budget_day_usd: float
     gmail_units_last_minute: int
     sheets_calls_last_minute: int

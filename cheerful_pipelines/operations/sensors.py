@@ -1,4 +1,4 @@
-"""What carries backfills on. Each tick looks, decides in a pure function, and asks for runs."""
+"""What carries backfills on, and what tells people that something is wrong. Each looks, decides purely, and acts."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -7,11 +7,17 @@ import dagster as dg
 
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_REFRESH, SHEET_IMPORT
 from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
 from cheerful_pipelines.operations.backfill_progress import RunSeen, next_step
 from cheerful_pipelines.operations.backfill_store import BackfillStore
-from cheerful_pipelines.operations.models import Backfill, BackfillPart
+from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since, failed_work
+from cheerful_pipelines.operations.health import health_report
+from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
+from cheerful_pipelines.operations.notify import say
 from cheerful_pipelines.operations.request_backfill import progress_in_words
+from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
+from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
@@ -104,4 +110,47 @@ def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None
             logger.info("backfill_run_cancelled", run=run.run_id)
 
 
-SENSORS = [campaign_backfills]
+@dg.sensor(
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Says what is wrong, and what no longer is, once for each change: failed work, failing checks, lag, "
+    "mailboxes to reconnect, dead letters, budget. To the log, and to what CHEERFUL_ALERT_URLS names.",
+)
+def alerts(
+    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
+) -> dg.SkipReason:
+    """Starts no run. What could not be said is tried again with the next tick."""
+    store, now = AlertStore(database), datetime.now(UTC)
+    report = health_report(settings, database, failed_work(context.instance, now))
+    found = troubles(report, lag_minutes=settings.alert_lag_minutes)
+    store.bring_up_to_date(found, kinds=STATE_KINDS, now=now)
+    seen, cursor = checks_since(context.instance, _event_id(context.cursor))
+    for check in seen:
+        if check.passed:
+            store.resolve(f"check {check.key}", now=now)
+        elif check.is_error:
+            store.open(_trouble_of(check), now=now)
+    unsaid = store.unsaid()
+    if unsaid:
+        say(settings, unsaid)
+        store.note_said(unsaid)
+    context.update_cursor("" if cursor is None else str(cursor))
+    standing = len(store.standing())
+    return dg.SkipReason(f"{len(unsaid)} changes said; {standing} troubles stand." if standing else "Nothing is wrong.")
+
+
+def _event_id(cursor: str | None) -> int | None:
+    """The last event that was looked at; a damaged cursor begins anew, which repeats nothing that was said."""
+    return int(cursor) if cursor and cursor.isdigit() else None
+
+
+def _trouble_of(check: CheckSeen) -> Trouble:
+    return Trouble(
+        key=f"check {check.key}",
+        kind="failing_check",
+        words=f"The check {check.key} fails.",
+        what_to_do=f"Its metadata says what is wrong; run {check.run_id} evaluated it.",
+    )
+
+
+SENSORS = [campaign_backfills, alerts]

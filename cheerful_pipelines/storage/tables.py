@@ -616,6 +616,7 @@ outcome_news = sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
     sa.Column("campaign_id", sa.Uuid, sa.ForeignKey(campaign.c.id), nullable=False, index=True),
     sa.Column("recipient_id", sa.BigInteger, sa.ForeignKey(campaign_recipient.c.id), nullable=False),
+    sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False, server_default=_NOW),
 )
 
 recipient_outcome = sa.Table(

@@ -14,6 +14,9 @@ _NOW = sa.text("now()")
 
 def upgrade() -> None:
     op.add_column("account_mark", sa.Column("in_step_at", sa.DateTime(timezone=True)))
+    op.add_column(
+        "outcome_news", sa.Column("noted_at", sa.DateTime(timezone=True), server_default=_NOW, nullable=False)
+    )
     op.create_table(
         "backfill",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -67,4 +70,5 @@ def downgrade() -> None:
     op.drop_table("alert")
     op.drop_table("backfill_part")
     op.drop_table("backfill")
+    op.drop_column("outcome_news", "noted_at")
     op.drop_column("account_mark", "in_step_at")

@@ -1,0 +1,52 @@
+"""HOW EVERYTHING IS, as an asset: one page, and numbers over time."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from cheerful_pipelines.failures import DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.operations.dagster_state import failed_work
+from cheerful_pipelines.operations.health import (
+    accounts_as_markdown,
+    campaigns_as_markdown,
+    failed_as_markdown,
+    headline,
+    health_report,
+)
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.storage.engine import Database
+
+
+@dg.asset(
+    key="health_report",
+    group_name="operations",
+    kinds={"postgres", "python"},
+    owners=["team:cheerful-data"],
+    description="How everything is, on one page: how far each mailbox and campaign has come, what failed and was not "
+    "repaired, failing checks, money, quota, sizes and versions. Every hour; `cheerful status` shows it now.",
+    retry_policy=DATABASE_RETRY,
+    pool="database",
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=3), warn_window=timedelta(hours=2)),
+    code_version="1",
+)
+def health_report_asset(
+    context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[None]:
+    """Read, and shown."""
+    with dagster_failures():
+        report = health_report(settings, database, failed_work(context.instance, datetime.now(UTC)))
+    return dg.MaterializeResult(
+        metadata={
+            **headline(report),
+            "mailboxes": dg.MetadataValue.md(accounts_as_markdown(report)),
+            "campaigns_table": dg.MetadataValue.md(campaigns_as_markdown(report)),
+            "failed": dg.MetadataValue.md(failed_as_markdown(report)),
+            "checks_that_fail": "\n".join(report.failing_checks) or "none",
+            "versions": dg.MetadataValue.json(report.versions),
+            "environment": report.environment,
+            "mode": settings.mode,
+        }
+    )
+
+
+ASSETS = [health_report_asset]

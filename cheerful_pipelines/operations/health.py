@@ -1,0 +1,101 @@
+"""The health report put together, and as a page of Markdown."""
+
+import importlib.metadata
+from collections.abc import Sequence
+
+from cheerful_pipelines.classification.choice import chosen_classifier
+from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
+from cheerful_pipelines.metrics.count_campaign import definitions_in_force
+from cheerful_pipelines.operations.alert_store import AlertStore
+from cheerful_pipelines.operations.health_store import HealthStore
+from cheerful_pipelines.operations.models import FailedWork, HealthReport
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.threads.reading import READER_VERSION
+
+
+def health_report(settings: Settings, database: Database, failed: Sequence[FailedWork]) -> HealthReport:
+    """Everything that is known now; `failed` comes from Dagster's record."""
+    at, accounts, campaigns, numbers = HealthStore(database).read()
+    identity = chosen_classifier(settings).identity()
+    return HealthReport(
+        at=at,
+        environment=settings.environment,
+        mode=settings.mode,
+        accounts=accounts,
+        campaigns=campaigns,
+        failed=tuple(failed),
+        failing_checks=tuple(one.key for one in AlertStore(database).standing(kind="failing_check")),
+        spent_today_usd=numbers["spent_today"],
+        budget_day_usd=settings.llm_budget_day_usd,
+        gmail_units_last_minute=numbers["gmail_units"],
+        sheets_calls_last_minute=numbers["sheets_calls"],
+        open_batches=numbers["batches"],
+        open_backfills=numbers["backfills"],
+        database_bytes=numbers["bytes"],
+        connections=numbers["connections"],
+        versions={
+            "cheerful_pipelines": importlib.metadata.version("cheerful_pipelines"),
+            "dagster": importlib.metadata.version("dagster"),
+            "migration": numbers["migration"],
+            "parser": PARSER_VERSION,
+            "reader": READER_VERSION,
+            "classifier": f"{identity.provider}:{identity.model} {identity.version}",
+            "definitions": definitions_in_force(),
+        },
+    )
+
+
+def headline(report: HealthReport) -> dict[str, float | int]:
+    """What Dagster plots over time: at most twenty numbers."""
+    lags = [account.lag_seconds for account in report.accounts if account.lag_seconds is not None]
+    return {
+        "accounts": len(report.accounts),
+        "accounts_to_reconnect": sum(account.status == "needs_reauth" for account in report.accounts),
+        "longest_lag_minutes": round(max(lags, default=0.0) / 60, 1),
+        "dead_letters": sum(account.dead_letters for account in report.accounts),
+        "campaigns": len(report.campaigns),
+        "news_not_counted": sum(campaign.news for campaign in report.campaigns),
+        "failed_work": len(report.failed),
+        "failing_checks": len(report.failing_checks),
+        "spent_today_usd": round(report.spent_today_usd, 4),
+        "gmail_units_last_minute": report.gmail_units_last_minute,
+        "sheets_calls_last_minute": report.sheets_calls_last_minute,
+        "open_batches": report.open_batches,
+        "open_backfills": report.open_backfills,
+        "database_megabytes": round(report.database_bytes / 1e6, 1),
+        "database_connections": report.connections,
+    }
+
+
+def accounts_as_markdown(report: HealthReport) -> str:
+    """A line a mailbox."""
+    lines = ["| mailbox | status | lag, minutes | complete from | dead letters |", "|---|---|---:|---|---:|"]
+    for one in report.accounts:
+        lag = "never synced" if one.lag_seconds is None else f"{one.lag_seconds / 60:.0f}"
+        status = f"{one.status}, throttled" if one.is_throttled else one.status
+        lines.append(f"| {one.alias} | {status} | {lag} | {one.complete_from or ''} | {one.dead_letters} |")
+    return "\n".join(lines)
+
+
+def campaigns_as_markdown(report: HealthReport) -> str:
+    """A line a campaign."""
+    lines = [
+        "| campaign | status | imported | counted | exported | news | rows with problems |",
+        "|---|---|---|---|---|---:|---:|",
+    ]
+    for one in report.campaigns:
+        moments = [f"{at:%m-%d %H:%M}" if at else "" for at in (one.imported_at, one.counted_at, one.exported_at)]
+        lines.append(f"| {one.slug} | {one.status} | {' | '.join(moments)} | {one.news} | {one.row_problems} |")
+    return "\n".join(lines)
+
+
+def failed_as_markdown(report: HealthReport) -> str:
+    """Work whose newest run failed."""
+    if not report.failed:
+        return "nothing"
+    lines = ["| what | partition | since | why |", "|---|---|---|---|"]
+    lines += [
+        f"| {one.what} | {one.partition or ''} | {one.failed_at:%m-%d %H:%M} | {one.words} |" for one in report.failed
+    ]
+    return "\n".join(lines)
