@@ -1,7 +1,10 @@
 """`cheerful doctor`: try everything the installation needs, and say what to do about what fails."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 import typer
 
@@ -11,6 +14,9 @@ from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import is_current
+
+MOST_CLOCK_SECONDS = 5.0
+LEAST_FREE_GIGABYTES = 1.0
 
 Check = tuple[str, Callable[[], str]]
 
@@ -35,6 +41,9 @@ def _checks() -> Iterator[Check]:
     yield "database", _database
     yield "blob store", _blobs
     yield "DAGSTER_HOME", _dagster_home
+    yield "clock", _clock
+    yield "disk", _disk
+    yield "sensors and daemon", _sensors
     try:
         database = Database(load_settings().require_database_url())
         store = CampaignStore(database)
@@ -92,6 +101,39 @@ def _blobs() -> str:
             f"The blob store cannot be written ({type(error).__name__}).", what_to_do="Check CHEERFUL_BLOB_URL."
         ) from error
     return "written and read back"
+
+
+def _clock() -> str:
+    """Windows of mail and of quota are told by this clock; Postgres has another."""
+    with Database(load_settings().require_database_url()).transaction() as connection:
+        theirs: datetime = connection.exec_driver_sql("select clock_timestamp()").scalar_one()
+    seconds = abs((datetime.now(UTC) - theirs).total_seconds())
+    if seconds > MOST_CLOCK_SECONDS:
+        raise ConfigurationError(
+            f"This machine's clock and the database's differ by {seconds:.0f} s.", what_to_do="Let both follow NTP."
+        )
+    return f"{seconds:.1f} s from the database's"
+
+
+def _disk() -> str:
+    free = shutil.disk_usage(load_settings().home if load_settings().home.exists() else "/").free / 1e9
+    if free < LEAST_FREE_GIGABYTES:
+        raise ConfigurationError(f"{free:.1f} GB are free.", what_to_do="Make room, or move CHEERFUL_HOME.")
+    return f"{free:.0f} GB free"
+
+
+def _sensors() -> str:
+    """Whether Dagster runs what it should: every sensor and schedule on, the daemon alive."""
+    if not (Path(os.environ.get("DAGSTER_HOME", "")) / "dagster.yaml").is_file():
+        return "not asked: Dagster was not started here yet"
+    from cheerful_pipelines.operations.dagster_state import automation_here  # Dagster takes a second to import
+
+    stopped, silent = automation_here()
+    if stopped:
+        raise ConfigurationError(f"Switched off: {', '.join(stopped)}.", what_to_do="Switch them on under Automation.")
+    if silent:
+        raise ConfigurationError(f"The daemon is not heard of: {', '.join(silent)}.", what_to_do="Start the daemon.")
+    return "all on, the daemon is alive"
 
 
 def _dagster_home() -> str:

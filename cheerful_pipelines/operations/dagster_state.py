@@ -48,6 +48,20 @@ def failed_work(instance: dg.DagsterInstance, now: datetime) -> list[FailedWork]
     return list(found.values())
 
 
+def failed_work_here() -> list[FailedWork]:
+    """Of the installation that DAGSTER_HOME names."""
+    with dg.DagsterInstance.get() as instance:
+        return failed_work(instance, datetime.now(UTC))
+
+
+def automation_here() -> tuple[list[str], list[str]]:
+    """(sensors and schedules that somebody switched off, daemons that are not heard of)."""
+    with dg.DagsterInstance.get() as instance:
+        states, beats = instance.all_instigator_state(), instance.get_daemon_statuses()
+    stopped = sorted(state.instigator_name for state in states if state.status.value == "STOPPED")
+    return stopped, sorted(name for name, found in beats.items() if found.required and not found.healthy)
+
+
 def checks_since(instance: dg.DagsterInstance, cursor: int | None) -> tuple[list[CheckSeen], int | None]:
     """Evaluations after the cursor in their order, and the new cursor."""
     records = instance.get_event_records(

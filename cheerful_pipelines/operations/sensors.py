@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_REFRESH, SHEET_IMPORT
+from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_REFRESH, HEALTH, SHEET_IMPORT
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
@@ -111,6 +111,7 @@ def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None
 
 
 @dg.sensor(
+    job=HEALTH,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Says what is wrong, and what no longer is, once for each change: failed work, failing checks, lag, "
@@ -118,8 +119,8 @@ def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None
 )
 def alerts(
     context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
-) -> dg.SkipReason:
-    """Starts no run. What could not be said is tried again with the next tick."""
+) -> dg.RunRequest | dg.SkipReason:
+    """What could not be said is tried again with the next tick. A new installation gets its first health report."""
     store, now = AlertStore(database), datetime.now(UTC)
     report = health_report(settings, database, failed_work(context.instance, now))
     found = troubles(report, lag_minutes=settings.alert_lag_minutes)
@@ -134,7 +135,10 @@ def alerts(
     if unsaid:
         say(settings, unsaid)
         store.note_said(unsaid)
+    is_first = context.cursor is None
     context.update_cursor("" if cursor is None else str(cursor))
+    if is_first:
+        return dg.RunRequest(run_key="health:first")  # later ones are the schedule's
     standing = len(store.standing())
     return dg.SkipReason(f"{len(unsaid)} changes said; {standing} troubles stand." if standing else "Nothing is wrong.")
 
