@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from sqlalchemy import text
 
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines_tests import browser
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ASSETS_OF_A_CAMPAIGN = {
@@ -84,6 +86,13 @@ def test_start_fills_the_demo_counts_a_reply_and_leaves_nothing_behind(tmp_path:
         before = _column(database, replied)[0]
         _deliver_a_reply(database, environment, variables)
         wait_until(lambda: _column(database, replied)[0] == before + 1, seconds=90, what="the reply is counted")
+        executable = browser.browser()
+        if executable is None:
+            warnings.warn("no Chromium on the path: what people do in the UI was not tried", stacklevel=1)
+        else:
+            _do_what_people_do(
+                executable, f"http://127.0.0.1:{web_port}", database, dagster, {**environment, **variables}
+            )
         database.close()
         dagster.close()
     finally:
@@ -92,6 +101,41 @@ def test_start_fills_the_demo_counts_a_reply_and_leaves_nothing_behind(tmp_path:
         log.close()
     _, alive = psutil.wait_procs(family, timeout=15)
     assert [process.cmdline() for process in alive] == []
+
+
+def _do_what_people_do(
+    executable: str, url: str, database: Database, dagster: Database, environment: dict[str, str]
+) -> None:
+    """Analysts follow a number, look at the funnel, rematerialize; engineers backfill and find a failure."""
+    slug, alias = "glow-serum", "lumen-mia"
+    made = (
+        "select count(*) from event_logs where dagster_event_type = 'ASSET_MATERIALIZATION' "
+        "and asset_key = '[\"campaign_metrics\"]' and partition = 'glow-serum'"
+    )
+    with browser.page_of(executable) as page:
+        browser.follow_a_number_to_where_it_comes_from(page, url)
+        browser.look_at_the_funnel(page, url, slug)
+        before = _column(dagster, made)[0]
+        browser.rematerialize(page, url, "campaign_metrics", slug)
+        wait_until(lambda: _column(dagster, made)[0] > before, seconds=90, what="rematerialized")
+
+        browser.launch_a_backfill(page, url, slug, since="2026-11")
+        wait_until(
+            lambda: _column(database, "select state from backfill") == ["done"],
+            seconds=240,
+            what="the backfill is done",
+        )
+        states = "select distinct state from backfill_part"
+        assert _column(database, states) == ["done"]
+
+        subprocess.run(
+            [sys.executable, "-m", "cheerful_pipelines.cli", "local", "revoke", alias],
+            cwd=REPOSITORY, env=environment, check=True,
+        )  # fmt: skip
+        browser.rematerialize(page, url, "gmail_messages", alias)
+        failed = "select run_id from runs where status = 'FAILURE'"
+        wait_until(lambda: len(_column(dagster, failed)) > 0, seconds=120, what="the run over a revoked mailbox failed")
+        browser.find_the_failure(page, url, str(_column(dagster, failed)[0]), "reconnect|refused|revoked")
 
 
 def _column(database: Database, query: str, **values: object) -> list[object]:
