@@ -11,7 +11,7 @@ usage() {
     cat <<'TEXT'
 ./infra/dev.sh COMMAND
 
-  start [--fresh] [--port N] [--no-demo] [--play-per-minute N]
+  start [--fresh] [--port N] [--no-demo] [--keep-alive] [--play-per-minute N]
                  everything on this machine, until Ctrl-C; --fresh wipes the data first
   stop           stop what start started
   status         what runs, and where

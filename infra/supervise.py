@@ -56,6 +56,7 @@ class Child:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    command: list[str]
 
 
 @dataclass
@@ -96,7 +97,7 @@ def start(options: argparse.Namespace) -> int:
             signal.signal(number, _interrupt)
         try:
             bring_up(installation, demo=not options.no_demo, per_minute=options.play_per_minute)
-            return watch(installation)
+            return watch(installation, keeps_alive=options.keep_alive)
         except KeyboardInterrupt:
             installation.say("stopping")
             return 0
@@ -303,6 +304,11 @@ def child_environment(installation: Installation) -> dict[str, str]:
 
 def spawn(installation: Installation, name: str, command: list[str]) -> None:
     """Start a child in a session of its own: Ctrl-C reaches us alone, and we stop whole groups."""
+    installation.children.append(start_child(installation, name, command))
+
+
+def start_child(installation: Installation, name: str, command: list[str]) -> Child:
+    """The process alone, its words at the end of its log."""
     path = log_path(installation, name)
     with path.open("ab") as log:
         process = subprocess.Popen(
@@ -314,7 +320,7 @@ def spawn(installation: Installation, name: str, command: list[str]) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    installation.children.append(Child(name, process, path))
+    return Child(name, process, path, command)
 
 
 def run_step(installation: Installation, name: str, command: list[str]) -> None:
@@ -369,11 +375,24 @@ def require_alive(installation: Installation) -> None:
             raise CannotStart(f"{child.name} ended with exit code {code}:\n{tail(child.log)}")
 
 
-def watch(installation: Installation) -> int:
-    """Stay until a signal or until a child ends."""
+def watch(installation: Installation, *, keeps_alive: bool) -> int:
+    """Stay until a signal, or until a child ends; one that keeps alive starts it again instead."""
     while True:
         time.sleep(1)
+        if keeps_alive:
+            restart_the_dead(installation)
         require_alive(installation)
+
+
+def restart_the_dead(installation: Installation) -> None:
+    """As a process manager in production does; a player that has told its story stays away."""
+    for place, child in enumerate(installation.children):
+        code = child.process.poll()
+        if code is not None and not (child.name == "player" and code == 0):
+            installation.say(f"{child.name} ended with exit code {code} and is started again")
+            signal_group(child.process.pid, signal.SIGKILL)  # what it left behind
+            installation.children[place] = start_child(installation, child.name, child.command)
+            write_record(installation)
 
 
 def bring_down(installation: Installation) -> None:
@@ -545,6 +564,7 @@ def main() -> int:
             command.add_argument("--fresh", action="store_true", help="wipe the data first")
             command.add_argument("--port", type=int, default=3000, help="of the web UI (3000)")
             command.add_argument("--no-demo", action="store_true", help="start empty")
+            command.add_argument("--keep-alive", action="store_true", help="start again what ends")
             command.add_argument(
                 "--play-per-minute", type=float, default=4.0, help="mails of the demo's player (4; 0: off)"
             )

@@ -13,7 +13,7 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import AuthError, CheerfulError, ThrottledError
-from cheerful_pipelines.failures import API_RETRY, dagster_failures
+from cheerful_pipelines.failures import API_RETRY, FailedRun, dagster_failures, newest_failure
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.models import SyncTarget
@@ -47,14 +47,17 @@ def askable(targets: Sequence[SyncTarget], *, partitions: Sequence[str], now: da
     ]
 
 
-def sync_request(changed: Mapping[str, str], partitions: Sequence[str], *, now: datetime) -> dg.RunRequest:
+def sync_request(
+    changed: Mapping[str, str], partitions: Sequence[str], *, now: datetime, failure: FailedRun | None = None
+) -> dg.RunRequest:
     """One run over the changed accounts. `changed` maps alias to what is waiting: it is asked for once in ten minutes,
-    so that a run that failed for a passing reason is followed by another.
+    so that a run that did not get through is followed by another; see failures.py where it failed.
 
     A run's partitions are a range in the partitions' own order; the config names those of it that have news.
     """
     ordered = [alias for alias in partitions if alias in changed]
-    watermark = ",".join([*(f"{alias}:{changed[alias]}" for alias in ordered), str(int(now.timestamp() // 600))])
+    told = failure.key_suffix(now) if failure else f":{int(now.timestamp() // 600)}"
+    watermark = ",".join(f"{alias}:{changed[alias]}" for alias in ordered) + told
     return dg.RunRequest(
         run_key=f"sync:{hashlib.sha256(watermark.encode()).hexdigest()[:24]}",
         run_config={"ops": {"gmail_messages": {"config": {"accounts": ordered}}}},
@@ -99,7 +102,13 @@ def gmail_changes(
     elif context.instance.get_runs_count(dg.RunsFilter(tags={"cheerful/sync": "live"}, statuses=UNFINISHED)):
         yield dg.SkipReason(f"{len(changed)} mailboxes have news; a sync is under way and will be followed by another.")
     else:
-        yield sync_request(changed, partitions, now=datetime.now(UTC))
+        failure = newest_failure(context.instance, tags={"cheerful/sync": "live"})
+        if failure is not None and failure.is_to_be_left_alone(now):
+            yield dg.SkipReason(
+                f"The last sync failed for a reason that lasts ({failure.kind}): see run {failure.run_id}."
+            )
+        else:
+            yield sync_request(changed, partitions, now=now, failure=failure)
 
 
 def _changed(

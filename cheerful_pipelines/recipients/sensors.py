@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 import dagster as dg
 
 from cheerful_pipelines.errors import CheerfulError, TransientError
+from cheerful_pipelines.failures import newest_failure
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.models import SheetWatch
@@ -23,11 +24,18 @@ SheetState = str | CheerfulError
 """Drive's version of a sheet, or why it could not be asked."""
 
 
-def decide(watched: Sequence[SheetWatch], states: Mapping[str, SheetState], *, today: date) -> list[tuple[str, str]]:
+def decide(
+    watched: Sequence[SheetWatch],
+    states: Mapping[str, SheetState],
+    *,
+    today: date,
+    failures: Callable[[str], str] = lambda _slug: "",
+) -> list[tuple[str, str]]:
     """(slug, run_key) of the imports to request. Pure.
 
     A sheet that is gone or closed to us gets one run a day: it fails at once and says in the UI what to do; so does
-    a version whose import failed. Passing trouble gets none: the next tick asks again. A spreadsheet that we write
+    a version whose import failed; one that failed for a passing reason is asked for again sooner (`failures`: what the
+    run key ends with then). Passing trouble gets none: the next tick asks again. A spreadsheet that we write
     into ourselves waits until we are done.
     """
     wanted = []
@@ -38,7 +46,9 @@ def decide(watched: Sequence[SheetWatch], states: Mapping[str, SheetState], *, t
         if isinstance(state, CheerfulError):
             wanted.append((sheet.slug, f"{sheet.slug}:missing:{today.isoformat()}"))
         elif state != sheet.drive_version:
-            wanted.append((sheet.slug, f"{sheet.slug}:{state}:{sheet.source_revision}:{today.isoformat()}"))
+            wanted.append(
+                (sheet.slug, f"{sheet.slug}:{state}:{sheet.source_revision}:{today.isoformat()}{failures(sheet.slug)}")
+            )
     return wanted
 
 
@@ -87,7 +97,14 @@ def sheet_changes(
     """Look, decide, request."""
     watched = from_slug_on(RecipientStore(database).sheets_to_watch(), context.cursor)
     states, go_on_at = look(watched, lambda spreadsheet_id: sheets.drive_version(spreadsheet_id, tries=1))
-    wanted = decide(watched, states, today=datetime.now(UTC).date())
+    now = datetime.now(UTC)
+
+    def failures(slug: str) -> str:
+        tags = {"cheerful/campaign": slug, "cheerful/trigger": "sheet"}
+        failure = newest_failure(context.instance, tags=tags)
+        return failure.key_suffix(now) if failure else ""
+
+    wanted = decide(watched, states, today=now.date(), failures=failures)
     if not wanted:
         return dg.SensorResult(skip_reason=_why_nothing(watched, states), cursor=go_on_at)
     known = context.instance.get_dynamic_partitions(CAMPAIGN_PARTITIONS.name or "campaign")

@@ -1,14 +1,17 @@
 """The fan-out: which campaigns did new mail or an import touch? Read (one query), decide (pure), request."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from cheerful_pipelines.failures import FailedRun, newest_failure
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore
 
 CAMPAIGN_TAG = "cheerful/campaign"
 _CHAIN = ("email_threads", "thread_classifications", "campaign_metrics", "review_queue")
+_JOB = "campaign_refresh"
 _IN_FLIGHT = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -17,21 +20,32 @@ _IN_FLIGHT = [
 ]
 
 
-def decide(pulses: Sequence[CampaignPulse], in_flight: Collection[str]) -> list[dg.RunRequest]:
+def is_behind(pulse: CampaignPulse) -> bool:
+    """Whether the campaign has mail, recipients, senders or news that its numbers do not show."""
+    return (
+        pulse.newest_relevant_seq > pulse.processed_seq
+        or pulse.recipients_revision != pulse.processed_revision
+        or pulse.new_senders > 0
+        or pulse.newest_news > 0
+        or not pulse.was_computed
+    )
+
+
+def decide(
+    pulses: Sequence[CampaignPulse],
+    in_flight: Collection[str],
+    failures: Mapping[str, FailedRun | None] | None = None,
+    now: datetime | None = None,
+) -> list[dg.RunRequest]:
     """One request for each campaign that is behind its mail or its recipients, or was never computed.
 
     A campaign with a run in flight waits: its run_key would be burnt on a run that may see the change already.
+    `failures`: the newest run of a campaign, where it failed; failures.py tells when it is asked for again.
     """
     requests = []
     for pulse in pulses:
-        behind = (
-            pulse.newest_relevant_seq > pulse.processed_seq
-            or pulse.recipients_revision != pulse.processed_revision
-            or pulse.new_senders > 0
-            or pulse.newest_news > 0
-            or not pulse.was_computed
-        )
-        if not behind or pulse.slug in in_flight:
+        failure, at = (failures or {}).get(pulse.slug), now or datetime.now(UTC)
+        if not is_behind(pulse) or pulse.slug in in_flight or (failure and failure.is_to_be_left_alone(at)):
             continue
         assets = list(_CHAIN)
         if not pulse.was_reported:  # later ones are the hour's, drawn when numbers have settled
@@ -40,7 +54,7 @@ def decide(pulses: Sequence[CampaignPulse], in_flight: Collection[str]) -> list[
             assets.append("metrics_sheet")
         requests.append(
             dg.RunRequest(
-                run_key=_run_key(pulse),
+                run_key=_run_key(pulse) + (failure.key_suffix(at) if failure else ""),
                 partition_key=pulse.slug,
                 asset_selection=[dg.AssetKey(name) for name in assets],
                 tags={CAMPAIGN_TAG: pulse.slug},
@@ -59,7 +73,7 @@ def _run_key(pulse: CampaignPulse) -> str:
 
 @dg.sensor(
     name="campaign_fanout",
-    job_name="campaign_refresh",
+    job_name=_JOB,
     minimum_interval_seconds=2,  # the daemon looks every 5 s; with 5 here, jitter would make that 10
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a run of exactly those campaigns that new mail or an import touched.",
@@ -68,17 +82,25 @@ def campaign_fanout(
     context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
 ) -> dg.SensorResult | dg.SkipReason:
     """An idle tick is one query: nothing else is asked while its fingerprint stays the same."""
-    store = ThreadStore(database)
+    store, now = ThreadStore(database), datetime.now(UTC)
     fingerprint = store.fingerprint()
-    if fingerprint == context.cursor:
+    of_this_minute = f"{fingerprint}@{int(now.timestamp() // 60)}"
+    if context.cursor in (fingerprint, of_this_minute):
         return dg.SkipReason("No mail, import or result since the last look.")
     pulses = store.pulses()
     in_flight = _campaigns_in_flight(context.instance)
     registered = set(context.instance.get_dynamic_partitions("campaign"))
-    requests = decide([pulse for pulse in pulses if pulse.slug in registered], in_flight)
+    waiting_work = [pulse for pulse in pulses if pulse.slug in registered and is_behind(pulse)]
+    failures = {
+        pulse.slug: newest_failure(context.instance, tags={CAMPAIGN_TAG: pulse.slug}, job_name=_JOB)
+        for pulse in waiting_work
+        if pulse.slug not in in_flight
+    }
+    requests = decide(waiting_work, in_flight, failures, now)
     # While a run is under way its end must be looked at again, whatever the numbers say then.
     waits = bool(in_flight) or any(pulse.slug not in registered for pulse in pulses)
-    cursor = context.cursor if waits else fingerprint
+    # What failed is still to be done: looked at once a minute, asked for when its class of failure allows it.
+    cursor = context.cursor if waits else of_this_minute if waiting_work else fingerprint
     if not requests:
         context.update_cursor(cursor or "")
         waiting = f" ({len(in_flight)} campaigns have a run under way)" if in_flight else ""
