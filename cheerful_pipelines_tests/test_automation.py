@@ -15,10 +15,14 @@ import sqlalchemy as sa
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
+from cheerful_pipelines.campaigns_refresh import campaigns_refresh
+from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, TransientError
 from cheerful_pipelines.failures import RETRIES, FailedRun, FailureClass, dagster_failures, newest_failure
 from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.operations.dagster_state import checks_since
 from cheerful_pipelines.schedules import SCHEDULES, months_to_reconcile
+from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import campaign_mark
@@ -256,3 +260,49 @@ def test_a_lost_worker_is_no_lasting_failure(instance: dg.DagsterInstance) -> No
     assert found is not None
     assert found.kind == "crashed"
     assert not found.is_to_be_left_alone(found.at)
+
+
+def test_few_campaigns_run_alone_and_many_together() -> None:
+    def asked(count: int) -> list[dg.RunRequest]:
+        return thread_sensors.in_few_runs(
+            [dg.RunRequest(run_key=f"c{n}:1", partition_key=f"c{n}", job_name="campaign_refresh") for n in range(count)]
+        )
+
+    assert [one.partition_key for one in asked(3)] == ["c0", "c1", "c2"]
+    together = asked(100)
+    assert len(together) == 5
+    assert {one.job_name for one in together} == {"campaigns_refresh"}
+    slugs = [slug for one in together for slug in one.tags["cheerful/campaigns"].split(",")]
+    assert sorted(slugs) == sorted(f"c{n}" for n in range(100))
+    assert len({one.run_key for one in together}) == 5
+
+
+def test_one_run_over_many_campaigns_says_and_does_what_a_run_of_each_would(
+    database: Database, blobs: BlobStore, instance: dg.DagsterInstance, mia: GmailAccount, settings: Settings
+) -> None:
+    room = Mailroom(database, blobs)
+    for slug in ("spring", "autumn"):
+        campaign = a_campaign(database, slug=slug)
+        room.recipients(campaign, f"{slug}@creator.example")
+        first = f"<p-{slug}@brand.example>"
+        room.receive(mia, pitch(f"{slug}@creator.example", first), thread=slug)
+        reply = answer("Count me in!", f"<r-{slug}@creator.example>").sender(f"{slug}@creator.example")
+        room.receive(mia, reply.replying_to(first), thread=slug)
+    result = campaigns_refresh.execute_in_process(
+        instance=instance, raise_on_error=False,
+        run_config={"ops": {"refresh_each": {"config": {"campaigns": ["autumn", "spring", "nope"]}}}},
+        resources={"database": database, "blobs": blobs, "classifier": LocalClassifier(), "settings": settings},
+    )  # fmt: skip
+
+    assert not result.success, "the one that is not known"
+    for asset in ("email_threads", "thread_classifications", "campaign_metrics", "review_queue"):
+        made = instance.get_materialized_partitions(dg.AssetKey(asset))
+        assert "spring" in made, asset
+    checks, _ = checks_since(instance, None)
+    of_spring = {check.key for check in checks if check.key.endswith(" spring") and check.passed}
+    assert len(of_spring) == 9
+    with database.transaction() as connection:
+        replied = connection.execute(
+            sa.text("select value from campaign_metric where metric = 'replied' and grain = 'campaign'")
+        ).scalars()
+        assert 1.0 in set(replied)

@@ -107,17 +107,24 @@ def thread_classifications(
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[Any]:
     """One campaign's latest thread states, each with a verdict."""
+    return classifications_result(context.partition_key, database, classifier, settings, run_id=context.run_id)
+
+
+def classifications_result(
+    slug: str, database: Database, classifier: Classifier, settings: Settings, *, run_id: str
+) -> dg.MaterializeResult[Any]:
+    """What materializing one campaign does, for a run of one and for a run of many."""
     with dagster_failures():
         store, llm = VerdictStore(database), LlmStore(database)
-        campaign = CampaignStore(database).campaign(context.partition_key)
+        campaign = CampaignStore(database).campaign(slug)
         embedded = LocalClassifier()
-        judge, instead = admitted(llm, _for(campaign, classifier), embedded, run_id=context.run_id)
+        judge, instead = admitted(llm, _for(campaign, classifier), embedded, run_id=run_id)
         before = store.effective_labels(campaign.id)
         report = classify_pending(
             store,
             judge,
             campaign.id,
-            run_id=context.run_id,
+            run_id=run_id,
             budget=budget_of(settings, llm, campaign.id, judge),
             fallback=embedded if judge.is_paid else None,
         )
@@ -150,9 +157,14 @@ def review_queue(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[Any]:
     """The queue as it stands; ids and reasons only."""
+    return review_result(context.partition_key, database, settings)
+
+
+def review_result(slug: str, database: Database, settings: Settings) -> dg.MaterializeResult[Any]:
+    """What materializing one campaign does, for a run of one and for a run of many."""
     with dagster_failures():
         store = VerdictStore(database)
-        entries = queue(store.to_review(store.campaign_id(context.partition_key)))
+        entries = queue(store.to_review(store.campaign_id(slug)))
     stakes = Counter(entry.stake for entry in entries)
     return dg.MaterializeResult(
         metadata={

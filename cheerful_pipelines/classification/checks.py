@@ -72,9 +72,14 @@ def labels_are_mixed_as_before(
     context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
 ) -> dg.AssetCheckResult:
     """Population stability index; silent below fifty new verdicts."""
+    return mixed_as_before(database, context.partition_key)
+
+
+def mixed_as_before(database: Database, slug: str) -> dg.AssetCheckResult:
+    """See labels_are_mixed_as_before."""
     with dagster_failures():
         store = VerdictStore(database)
-        mix = store.label_mix(store.campaign_id(context.partition_key))
+        mix = store.label_mix(store.campaign_id(slug))
     found = drift.warning(mix)
     return dg.AssetCheckResult(
         passed=found is None,
@@ -97,9 +102,14 @@ def verdicts_are_consistent(
     context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
 ) -> dg.AssetCheckResult:
     """Labels known, quotations real."""
+    return consistent(database, context.partition_key)
+
+
+def consistent(database: Database, slug: str) -> dg.AssetCheckResult:
+    """See verdicts_are_consistent."""
     with dagster_failures():
         store = VerdictStore(database)
-        verdicts = store.latest_verdicts(store.campaign_id(context.partition_key))
+        verdicts = store.latest_verdicts(store.campaign_id(slug))
     found = problems(verdicts)
     return dg.AssetCheckResult(
         passed=not found,
@@ -120,9 +130,14 @@ def every_answer_has_a_verdict(
     classifier: dg.ResourceParam[Classifier],
 ) -> dg.AssetCheckResult:
     """Nothing with human words is left unjudged."""
+    return judged(database, classifier, context.partition_key)
+
+
+def judged(database: Database, classifier: Classifier, slug: str) -> dg.AssetCheckResult:
+    """See every_answer_has_a_verdict."""
     with dagster_failures():
         store = VerdictStore(database)
-        pending = store.unjudged(store.campaign_id(context.partition_key), classifier.identity().version)
+        pending = store.unjudged(store.campaign_id(slug), classifier.identity().version)
         missing = sorted(store.without_any_verdict(pending)) if pending else []
         is_local = not classifier.is_paid
     return dg.AssetCheckResult(

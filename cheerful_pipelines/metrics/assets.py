@@ -94,9 +94,16 @@ def campaign_metrics(
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with a check beside it, Dagster takes no [None]
     """Facts in, rows out; rows that did not change are left untouched."""
+    return metrics_result(context.partition_key, database, settings, of=config.of, run_id=context.run_id)
+
+
+def metrics_result(
+    slug: str, database: Database, settings: Settings, *, of: Literal["everybody", "news"], run_id: str
+) -> dg.MaterializeResult[None]:
+    """What materializing one campaign does, for a run of one and for a run of many."""
     with dagster_failures():
-        report = count_campaign(database, context.partition_key, of=config.of, run_id=context.run_id)
-        rows = MetricStore(database).rows(slug=context.partition_key, grains=["campaign"])
+        report = count_campaign(database, slug, of=of, run_id=run_id)
+        rows = MetricStore(database).rows(slug=slug, grains=["campaign"])
     return dg.MaterializeResult(
         metadata={
             **headline_numbers(rows),
@@ -108,9 +115,7 @@ def campaign_metrics(
             "newer_numbers_stood_there": report.rows.is_superseded,
             "numbers": dg.MetadataValue.md(headline_table(rows)),
             "what_changed": dg.MetadataValue.md(changes_as_markdown(report.changes)),
-            "receipts": dg.MetadataValue.md(
-                f"Who is behind a number: `cheerful metrics explain {context.partition_key} reply_rate`"
-            ),
+            "receipts": dg.MetadataValue.md(f"Who is behind a number: `cheerful metrics explain {slug} reply_rate`"),
             "definition_version": DEFINITION_VERSION,
             "mode": settings.mode,
         },

@@ -53,8 +53,13 @@ def campaign_metrics_hold_together(
     context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
 ) -> Iterator[dg.AssetCheckResult]:
     """Three rules over the stored rows of the partition's campaign."""
+    yield from hold_together(database, context.partition_key)
+
+
+def hold_together(database: Database, slug: str) -> Iterator[dg.AssetCheckResult]:
+    """See campaign_metrics_hold_together."""
     with dagster_failures():
-        rows = MetricStore(database).rows(slug=context.partition_key)
+        rows = MetricStore(database).rows(slug=slug)
     for name, (rule, _) in _RULES.items():
         broken = rule(rows)
         yield dg.AssetCheckResult(

@@ -40,9 +40,15 @@ def email_threads(
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[Any]:
     """One campaign's threads, from stored mail to states."""
+    return threads_result(context.partition_key, database, blobs, settings, run_id=context.run_id)
+
+
+def threads_result(
+    slug: str, database: Database, blobs: BlobStore, settings: Settings, *, run_id: str
+) -> dg.MaterializeResult[Any]:
+    """What materializing one campaign does, for a run of one and for a run of many."""
     with dagster_failures():
-        store = ThreadStore(database)
-        report = process_campaign(store, blobs, context.partition_key, run_id=context.run_id)
+        report = process_campaign(ThreadStore(database), blobs, slug, run_id=run_id)
     return dg.MaterializeResult(
         metadata=_metadata(report, settings),
         # What the states follow from: mail up to a number, an import, and the rules.

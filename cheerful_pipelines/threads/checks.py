@@ -26,9 +26,14 @@ def threads_are_whole(
     context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
 ) -> dg.AssetCheckResult:
     """All counts must be zero."""
+    return whole(database, context.partition_key)
+
+
+def whole(database: Database, slug: str) -> dg.AssetCheckResult:
+    """See threads_are_whole."""
     with dagster_failures():
         store = ThreadStore(database)
-        counts = store.consistency(store.begin(context.partition_key).campaign_id)
+        counts = store.consistency(store.begin(slug).campaign_id)
     return dg.AssetCheckResult(passed=not any(counts.values()), metadata=dict(counts))
 
 
@@ -58,9 +63,14 @@ def attributions_are_sure(
     context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
 ) -> dg.AssetCheckResult:
     """A warning, with the ids that a person needs to decide."""
+    return sure(database, context.partition_key)
+
+
+def sure(database: Database, slug: str) -> dg.AssetCheckResult:
+    """See attributions_are_sure."""
     with dagster_failures():
         store = ThreadStore(database)
-        rows = store.attributions(store.begin(context.partition_key).campaign_id)
+        rows = store.attributions(store.begin(slug).campaign_id)
         doubtful = sorted({f"{row.gmail_account_id}/{row.gmail_thread_id}" for row in rows if row.is_ambiguous})
     return dg.AssetCheckResult(
         passed=not doubtful,
