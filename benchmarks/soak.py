@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -37,7 +38,7 @@ TROUBLE = [
     {"rate": 0.01, "kind": "lost"},
 ]
 EQUAL = ("recipients", "messages_sent", "contacted", "hard_bounced", "soft_bounced", "delivered", "replied")
-MARKS = {"worker": "execute_run", "daemon": "dagster-daemon", "code": "api grpc", "web": "dagster-webserver"}
+MARKS = {"worker": "spawn_main", "daemon": "dagster-daemon", "code": "api grpc", "web": "dagster-webserver"}
 UNFINISHED = "('QUEUED', 'NOT_STARTED', 'STARTING', 'STARTED', 'CANCELING')"
 
 
@@ -56,9 +57,10 @@ class Soak:
         self.memory: list[float] = []
         self.connections: list[int] = []
 
-    def start(self) -> None:
+    def start(self, *, demo: bool = True) -> None:
         """Wait until it is ready and has filled itself."""
         command = [sys.executable, "infra/supervise.py", "start", "--keep-alive", "--play-per-minute", "0"]
+        command += [] if demo else ["--no-demo"]
         log = (self.home / "start.log").open("w")
         self.supervisor = subprocess.Popen(
             [*command, "--port", str(self.web_port)], cwd=REPOSITORY, env=self.environment, stdout=log, stderr=log
@@ -110,7 +112,7 @@ class Soak:
         wrong = []
         if progress.played < len(world.live()):
             wrong.append(f"only {progress.played} of {len(world.live())} events were played")
-        truth = DemoTruth(world, max(event.at for event in world.live()))
+        truth = DemoTruth(world, max(event.at for event in world.live()) + timedelta(seconds=1))
         for slug in ("glow-serum", "ridge-runner", "lip-balm"):
             counted = dict(
                 self._rows(

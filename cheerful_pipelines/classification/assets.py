@@ -31,6 +31,7 @@ from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failu
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.settings import Settings, classifier_setting
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import table_metadata
 
 _OWNERS = ["team:cheerful-data"]
 _FILES_THAT_DECIDE = (
@@ -97,6 +98,15 @@ def classifier_evaluation(
     ],
     retry_policy=API_RETRY,
     pool="llm",
+    metadata=table_metadata(
+        "thread_verdict",
+        {
+            "gmail_thread_id": [("email_threads", "gmail_thread_id")],
+            "thread_state_id": [("email_threads", "id")],
+            "label": [("email_threads", "state")],
+            "evidence_quote": [("email_threads", "state")],
+        },
+    ),
     code_version=_code_version(),
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
 )

@@ -25,6 +25,7 @@ from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import table_metadata
 
 logger = get_logger(__name__)
 
@@ -52,6 +53,7 @@ class SyncConfig(dg.Config):
     backfill_policy=dg.BackfillPolicy.single_run(),
     retry_policy=API_RETRY,
     pool="gmail",
+    metadata=table_metadata("gmail_message"),
     code_version="2",
     output_required=False,
 )
@@ -105,6 +107,7 @@ def gmail_messages(
     backfill_policy=dg.BackfillPolicy.single_run(),
     retry_policy=API_RETRY,
     pool="gmail",
+    metadata=table_metadata("gmail_message"),
     code_version="2",
     output_required=False,
 )

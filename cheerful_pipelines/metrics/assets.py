@@ -38,6 +38,7 @@ from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.lease_store import only_writer
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import table_metadata
 
 _OWNERS = ["team:cheerful-data"]
 _MOST_CAMPAIGN_RATES = 11  # with the nine totals: 20 numbers, as many as Dagster's plots stay readable with
@@ -85,6 +86,13 @@ class CountConfig(dg.Config):
     retry_policy=DATABASE_RETRY,
     backfill_policy=dg.BackfillPolicy.multi_run(),
     pool="database",
+    metadata=table_metadata(
+        "campaign_metric",
+        {
+            name: [("thread_classifications", "label"), ("email_threads", "state"), ("sheet_recipients", "email_key")]
+            for name in ("value", "numerator", "denominator")
+        },
+    ),
     code_version=DEFINITION_VERSION,
 )
 def campaign_metrics(

@@ -27,6 +27,7 @@ from cheerful_pipelines.redaction import without_addresses
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import table_metadata
 
 logger = get_logger(__name__)
 
@@ -55,6 +56,7 @@ class ImportConfig(dg.Config):
     ),
     retry_policy=API_RETRY,
     pool="sheets",
+    metadata=table_metadata("campaign_recipient"),
     code_version="2",
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),  # a bad sheet stops only itself
     check_specs=[

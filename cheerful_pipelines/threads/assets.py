@@ -9,6 +9,7 @@ from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import table_metadata
 from cheerful_pipelines.threads.process import ProcessReport, process_campaign
 from cheerful_pipelines.threads.states import STATE_VERSION
 from cheerful_pipelines.threads.store import ThreadStore
@@ -30,6 +31,18 @@ from cheerful_pipelines.threads.store import ThreadStore
     ],
     retry_policy=DATABASE_RETRY,
     pool="database",
+    metadata=table_metadata(
+        "gmail_thread_state",
+        {
+            "gmail_thread_id": [("gmail_messages", "gmail_thread_id")],
+            "state": [
+                ("gmail_messages", "label_ids"),
+                ("gmail_messages", "internal_date"),
+                ("gmail_messages", "headers"),
+            ],
+            "cause_gmail_message_id": [("gmail_messages", "gmail_message_id")],
+        },
+    ),
     code_version=STATE_VERSION,
     backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
 )

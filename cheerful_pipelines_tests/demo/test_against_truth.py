@@ -1,9 +1,13 @@
 """The whole pipeline on the demo, against what really happened: sheets, mail, threads, verdicts, numbers."""
 
+from datetime import timedelta
+from threading import Event
+
 import pytest
 from sqlalchemy import text
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.demo.player import play
 from cheerful_pipelines.demo.progress import load_progress
 from cheerful_pipelines.demo.seed import seed_demo
 from cheerful_pipelines.demo.truth import DemoTruth
@@ -109,3 +113,19 @@ def _verdicts(database: Database) -> dict[tuple[str, str], str]:
             )
         )
         return {(row[0], row[1]): row[2] for row in rows}
+
+
+def test_after_everything_else_has_happened_it_is_counted_as_it_really_happened(
+    pipeline: Pipeline, truth: DemoTruth, google: LocalGoogleAdmin, google_settings: Settings
+):
+    progress = load_progress(google_settings.home)
+    assert progress is not None
+    world = generate_world(progress.seed, progress.anchor)
+    play(google, world, start_index=0, events_per_minute=1e9, stop=Event())
+    pipeline.sync_everything()
+
+    real_truth = DemoTruth(world, max(event.at for event in world.live()) + timedelta(seconds=1))
+    for slug in SLUGS:
+        real, counted = real_truth.counts(slug), pipeline.metrics(slug)
+        assert {key: counted[key] for key in EQUAL} == {key: real[key] for key in EQUAL}, slug
+        assert real["replied"] >= truth.counts(slug)["replied"]
