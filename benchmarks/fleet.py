@@ -162,11 +162,14 @@ def main() -> None:
             root = psutil.Process(fleet.supervisor.pid)
             before, began = cpu_seconds(root, fleet.home), time.monotonic()
             time.sleep(chosen.minutes * 60)
-            used = sum(cpu_seconds(root, fleet.home).values()) - sum(before.values())
+            after, elapsed = cpu_seconds(root, fleet.home), time.monotonic() - began
+            shares = {name: 100 * (after[name] - before.get(name, 0.0)) / elapsed for name in sorted(after)}
+            google = sum(share for name, share in shares.items() if "local_google" in name)
             print(
                 f"{chosen.accounts} mailboxes, {chosen.campaigns} campaigns, quiet: "
-                f"{100 * used / (time.monotonic() - began):.1f} % of a core"
+                f"{sum(shares.values()) - google:.1f} % of a core, and the local Google server {google:.1f} %"
             )
+            print("; ".join(f"{name} {share:.1f} %" for name, share in shares.items() if share >= 0.5))
             _pages(fleet)
             runs, took = fleet.mail_at_once(chosen.at_once)
             print(f"{chosen.at_once} mailboxes get mail at once: {runs} runs, all in metrics after {took:.0f} s")
