@@ -33,6 +33,8 @@ UNFINISHED = [
 ]
 TICK_BUDGET_SECONDS = 40.0  # Dagster ends a tick after 60
 MONTHS_A_RUN = 12
+MAILBOXES_A_TICK = 250
+"""Asking one costs 3 ms of CPU: 500 are asked every ten seconds instead of every five."""
 
 
 def askable(targets: Sequence[SyncTarget], *, partitions: Sequence[str], now: datetime) -> list[SyncTarget]:
@@ -45,6 +47,23 @@ def askable(targets: Sequence[SyncTarget], *, partitions: Sequence[str], now: da
         and target.status == "active"
         and (target.not_before is None or target.not_before <= now)
     ]
+
+
+def in_turn(ready: Sequence[SyncTarget], go_on_at: str, most: int = MAILBOXES_A_TICK) -> tuple[list[SyncTarget], str]:
+    """(whom to ask in this tick, where the next one goes on): in a circle where there are more than a tick asks."""
+    if len(ready) <= most:
+        return list(ready), ""
+    start = next((n for n, target in enumerate(ready) if go_on_at and target.alias >= go_on_at), 0)
+    circle = [*ready[start:], *ready[:start]]
+    return circle[:most], circle[most].alias
+
+
+def _position(cursor: str | None, minute: str) -> tuple[int, str]:
+    """(how many mailboxes were asked in this minute, where to go on); a damaged cursor begins anew."""
+    words = (cursor or "").split(" ")
+    if len(words) != 3 or not words[1].isdigit():
+        return 0, ""
+    return int(words[1]) if words[0] == minute else 0, words[2]
 
 
 def sync_request(
@@ -90,15 +109,18 @@ def gmail_changes(
     if not ready:
         yield dg.SkipReason("No Gmail account can be asked now: none is registered, active and free of throttling.")
         return
-    changed, unanswered = _changed(ready, CampaignStore(database), gmail_clients)
     minute = f"{now:%Y-%m-%dT%H:%M}"
-    if context.cursor != minute:  # once a minute is enough for telling how far behind a mailbox is
-        in_step = [target.alias for target in ready if target.alias not in {*changed, *unanswered}]
+    noted, go_on_at = _position(context.cursor, minute)
+    asked, go_on_at = in_turn(ready, go_on_at)
+    changed, unanswered = _changed(asked, CampaignStore(database), gmail_clients)
+    if noted < len(ready):  # each once a minute: that is enough for telling how far behind a mailbox is
+        in_step = [target.alias for target in asked if target.alias not in {*changed, *unanswered}]
         CampaignStore(database).note_in_step(in_step)
-        context.update_cursor(minute)
+    context.update_cursor(f"{minute} {noted + len(asked)} {go_on_at}")
     if not changed:
         told = f" {len(unanswered)} did not answer: {', '.join(unanswered)}." if unanswered else ""
-        yield dg.SkipReason(f"Nothing new in {len(ready) - len(unanswered)} mailboxes.{told}")
+        of_all = f" of {len(ready)}" if len(asked) < len(ready) else ""
+        yield dg.SkipReason(f"Nothing new in {len(asked) - len(unanswered)}{of_all} mailboxes.{told}")
     elif context.instance.get_runs_count(dg.RunsFilter(tags={"cheerful/sync": "live"}, statuses=UNFINISHED)):
         yield dg.SkipReason(f"{len(changed)} mailboxes have news; a sync is under way and will be followed by another.")
     else:

@@ -7,13 +7,22 @@ from typing import Any
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.gmail import assets as assets_module
 from cheerful_pipelines.gmail.assets import gmail_archive, gmail_messages
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.models import SyncTarget
-from cheerful_pipelines.gmail.sensors import archive_request, askable, gmail_changes, missing_months, sync_request
+from cheerful_pipelines.gmail.sensors import (
+    archive_request,
+    askable,
+    gmail_changes,
+    in_turn,
+    missing_months,
+    sync_request,
+)
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
@@ -263,3 +272,23 @@ def test_a_month_is_checked_against_its_own_raw_bytes(installation: Installation
     assert (damaged.passed, len(damaged.metadata["damaged"].value)) == (False, 1)
     assert (missing.passed, len(missing.metadata["missing"].value)) == (False, 1)
     assert missing.severity == dg.AssetCheckSeverity.ERROR
+
+
+@given(st.integers(0, 40), st.integers(1, 12))
+def test_more_mailboxes_than_a_tick_asks_take_turns_and_none_is_left_out(count: int, most: int) -> None:
+    ready = [
+        SyncTarget(
+            alias=f"s{n:02d}", status="active", not_before=None, live_history_id=1, progress=0, first_needed=None,
+            has_new_recipients=False,
+        )
+        for n in range(count)
+    ]  # fmt: skip
+    seen: list[str] = []
+    position = ""
+    for _ in range(-(-count // most) if count else 1):
+        asked, position = in_turn(ready, position, most)
+        assert len(asked) <= most
+        seen += [target.alias for target in asked]
+
+    assert set(seen) == {target.alias for target in ready}
+    assert len(seen) < count + most
