@@ -23,7 +23,7 @@ def missing(wanted: Iterable[str], existing: Collection[str]) -> list[str]:
 
 @dg.sensor(
     name="registry_partitions",
-    minimum_interval_seconds=10,
+    minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Adds a partition for each new campaign and each new Gmail account; deletes none.",
 )
