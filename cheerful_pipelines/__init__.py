@@ -10,3 +10,6 @@ metrics         HOW THE CAMPAIGN WENT    verdicts become numbers, plots and the 
 storage holds the tables and blobs, local_google is a Gmail, Sheets and Drive on this machine,
 demo a month of invented campaigns, cli the command-line tool.
 """
+
+__version__ = "0.1.0"
+"""The same as in pyproject.toml; read where the package runs without being installed, as `dev.sh` runs it."""

@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections.abc import Sequence
 
+from cheerful_pipelines import __version__
 from cheerful_pipelines.classification.choice import chosen_classifier
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
 from cheerful_pipelines.metrics.count_campaign import definitions_in_force
@@ -35,7 +36,7 @@ def health_report(settings: Settings, database: Database, failed: Sequence[Faile
         database_bytes=numbers["bytes"],
         connections=numbers["connections"],
         versions={
-            "cheerful_pipelines": importlib.metadata.version("cheerful_pipelines"),
+            "cheerful_pipelines": __version__,
             "dagster": importlib.metadata.version("dagster"),
             "migration": numbers["migration"],
             "parser": PARSER_VERSION,

@@ -2,9 +2,11 @@
 
 import json
 import threading
+import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as options
 from hypothesis import strategies as st
 
+from cheerful_pipelines import __version__
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import TransientError
 from cheerful_pipelines.operations.alert_store import AlertStore
@@ -292,3 +295,10 @@ def test_failed_work_is_over_with_its_next_success_and_other_partitions_stay(
 
     assert [one.partition for one in failed_work(instance, datetime.now(UTC))] == ["autumn"]
     assert checks_since(instance, None) == ([], None)
+
+
+def test_the_version_is_told_without_an_installed_package(database: Database, settings: Settings) -> None:
+    """`dev.sh` runs the package from its folder: nothing is installed under its name."""
+    project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
+
+    assert health_report(settings, database, ()).versions["cheerful_pipelines"] == project["version"] == __version__
