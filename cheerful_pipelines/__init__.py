@@ -6,6 +6,7 @@ gmail           WHAT WAS SAID            Gmail's history becomes stored mail
 threads         WHO ANSWERED WHOM        mail becomes conversations with a replayable history
 classification  WHAT IT MEANT            a conversation becomes a verdict
 metrics         HOW THE CAMPAIGN WENT    verdicts become numbers, plots and the client's sheet
+operations      HOW EVERYTHING IS        backfills, health, alerts: running all of the above
 
 storage holds the tables and blobs, local_google is a Gmail, Sheets and Drive on this machine,
 demo a month of invented campaigns, cli the command-line tool.
