@@ -37,6 +37,7 @@ RUNNING_SENSORS = {
     "metric_definitions",
     "campaign_backfills",
     "alerts",
+    "lost_workers",
     "portfolio",
 }
 

@@ -1,6 +1,6 @@
 """What Dagster's own record says is wrong: work whose newest run failed, and checks as they were last evaluated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -60,6 +60,27 @@ def automation_here() -> tuple[list[str], list[str]]:
         states, beats = instance.all_instigator_state(), instance.get_daemon_statuses()
     stopped = sorted(state.instigator_name for state in states if state.status.value == "STOPPED")
     return stopped, sorted(name for name, found in beats.items() if found.required and not found.healthy)
+
+
+def lost_runs(instance: dg.DagsterInstance, is_alive: Callable[[int, float], bool]) -> list[dg.DagsterRun]:
+    """Runs that count as under way though the process that did their work is gone, and nobody would ever say so.
+
+    Dagster's run monitoring asks a launcher that can tell; the default launcher cannot, and such a run would hold its
+    tags and slots until its longest time is over. `is_alive`: of a process id, and when the run began (Unix seconds).
+    """
+    if instance.run_launcher.supports_check_run_worker_health:
+        return []
+    lost = []
+    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    for record in instance.get_run_records(under_way):
+        pids = [
+            int(str(data.metadata["pid"].value))
+            for entry in instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+            if (event := entry.dagster_event) is not None and "pid" in (data := event.engine_event_data).metadata
+        ]
+        if pids and not is_alive(pids[-1], record.start_time or 0.0):
+            lost.append(record.dagster_run)
+    return lost
 
 
 def checks_since(instance: dg.DagsterInstance, cursor: int | None) -> tuple[list[CheckSeen], int | None]:

@@ -1,6 +1,9 @@
 """How everything is, and who is told when it is not: real runs, real checks, a real webhook."""
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from dagster._core.events import DagsterEvent, EngineEventData
 from hypothesis import HealthCheck, given
 from hypothesis import settings as options
 from hypothesis import strategies as st
@@ -23,7 +27,7 @@ from cheerful_pipelines.operations.assets import health_report_asset
 from cheerful_pipelines.operations.dagster_state import checks_since, failed_work
 from cheerful_pipelines.operations.health import headline, health_report
 from cheerful_pipelines.operations.models import Trouble
-from cheerful_pipelines.operations.sensors import alerts
+from cheerful_pipelines.operations.sensors import alerts, lost_workers
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
@@ -302,3 +306,23 @@ def test_the_version_is_told_without_an_installed_package(database: Database, se
     project = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
 
     assert health_report(settings, database, ()).versions["cheerful_pipelines"] == project["version"] == __version__
+
+
+def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(instance: dg.DagsterInstance) -> None:
+    @dg.job
+    def work() -> None:
+        pass
+
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    runs = {}
+    for name, pid in (("gone", gone.pid), ("here", os.getpid())):
+        run = instance.create_run_for_job(work, status=dg.DagsterRunStatus.STARTING)
+        instance.report_engine_event("Started process for run.", run, EngineEventData.in_process(pid))
+        instance.report_dagster_event(DagsterEvent("PIPELINE_START", "work", message=""), run.run_id)
+        runs[name] = run.run_id
+
+    lost_workers(dg.build_sensor_context(instance=instance))
+
+    states = {name: instance.get_run_by_id(run_id).status for name, run_id in runs.items()}  # type: ignore[union-attr]
+    assert states == {"gone": dg.DagsterRunStatus.FAILURE, "here": dg.DagsterRunStatus.STARTED}
