@@ -27,7 +27,7 @@ def main() -> None:
     ready_at = datetime.fromisoformat(
         json.loads((Path(os.environ["CHEERFUL_HOME"]) / "supervisor.json").read_text())["ready_at"]
     ).timestamp()
-    campaigns = CampaignStore(Database(load_settings().require_database_url()))
+    campaigns = CampaignStore(Database(load_settings().require_database_url()).for_every_client())
     slugs = [campaign.slug for campaign in campaigns.campaigns(statuses=("ACTIVE",))]
     aliases = [account.alias for account in campaigns.accounts()]
     missing: list[str] = []

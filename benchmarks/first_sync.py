@@ -155,7 +155,7 @@ def mails(alias: str, count: int, *, small: bool) -> Iterator[Delivery]:
 
 def prepare(kind: str, database_url: str, google: LocalGoogleAdmin, aliases: tuple[str, ...] = ACCOUNTS) -> None:
     """An empty database of that kind."""
-    database = Database(database_url)
+    database = Database(database_url).for_every_client()
     if kind == "plain":
         with database.transaction() as connection:
             connection.execute(
@@ -202,7 +202,7 @@ def ours(database_url: str, url: str, blobs: str) -> None:
     settings = Settings(
         local_google_url=url, credentials_key=KEY, gmail_units_per_minute=10**9, gmail_project_units_per_minute=10**9
     )
-    database = Database(database_url)
+    database = Database(database_url).for_every_client()
     store = MailStore(database, BlobStore.from_url(Path(blobs).as_uri()))
     clients, campaigns = GmailClients(settings, database), CampaignStore(database)
     stored = 0
@@ -220,7 +220,7 @@ def plain(database_url: str, url: str, _blobs: str) -> None:
     from googleapiclient.discovery import build
 
     google = LocalGoogleAdmin(url)
-    database = Database(database_url)
+    database = Database(database_url).for_every_client()
     stored = 0
     for alias in ACCOUNTS:
         info = json.loads(google.credentials_json(f"{alias}@brand.example"))

@@ -48,7 +48,7 @@ class Fleet(Soak):
 
     def register(self, accounts: int, campaigns: int) -> None:
         """Everything known and in step."""
-        store = CampaignStore(Database(self.environment["CHEERFUL_DATABASE_URL"]))
+        store = CampaignStore(Database(self.environment["CHEERFUL_DATABASE_URL"]).for_every_client())
         store.add_client(slug="brand", name="Brand")
         key = self.environment["CHEERFUL_CREDENTIALS_KEY"]
         for number in range(accounts):
@@ -67,7 +67,7 @@ class Fleet(Soak):
                 starts_at=datetime.now(UTC) - timedelta(days=40), spreadsheet_id=sheet,
                 sender_aliases=[f"s{one:03d}" for one in range(number, accounts, campaigns)],
             )  # fmt: skip
-        database = Database(self.environment["CHEERFUL_DATABASE_URL"])
+        database = Database(self.environment["CHEERFUL_DATABASE_URL"]).for_every_client()
         history_ids, versions = self._history_ids(store, database), self._versions(store)
         with database.transaction() as connection:
             for statement in SETTLED:

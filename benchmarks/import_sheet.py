@@ -45,7 +45,7 @@ def main() -> None:
 
 def compare(rows: int, database_url: str, google_url: str) -> None:
     """First import, the same again, one that changes, moves and adds, and one with a problems tab."""
-    database, google = Database(database_url), LocalGoogleAdmin(google_url)
+    database, google = Database(database_url).for_every_client(), LocalGoogleAdmin(google_url)
     migrate(database)
     campaigns = CampaignStore(database)
     campaigns.add_client(slug="brand", name="Brand")

@@ -61,7 +61,7 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)
         postgres = EmbeddedPostgres(folder / "postgres")
-        database = Database(postgres.url("llm_calls"))
+        database = Database(postgres.url("llm_calls")).for_every_client()
         migrate(database)
         room = Mailroom(database, BlobStore.from_url((folder / "blobs").as_uri()))
         words = {f"n{n}": f"Count me in, this is number {n}!" for n in range(chosen.conversations)}

@@ -48,7 +48,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
     settings = load_settings()
-    database, google = Database(settings.require_database_url()), LocalGoogleAdmin(settings.local_google_url)
+    database, google = (
+        Database(settings.require_database_url()).for_every_client(),
+        LocalGoogleAdmin(settings.local_google_url),
+    )
     with database.transaction() as connection:
         open_threads = connection.execute(UNANSWERED).all()
     random.Random(1).shuffle(open_threads)

@@ -58,7 +58,7 @@ class Mailbox:
     """One account, synced once."""
 
     def __init__(self, bench: Bench, database_url: str, settings: dict[str, Any]) -> None:
-        database = Database(database_url)
+        database = Database(database_url).for_every_client()
         migrate(database)
         self.campaigns = CampaignStore(database)
         self.campaigns.add_client(slug="brand", name="Brand")

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.campaigns.store import database_of_campaign
 from cheerful_pipelines.gmail.models import FetchedMessage
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.storage.blobs import BlobStore
@@ -47,7 +48,7 @@ def main() -> None:
         postgres = EmbeddedPostgres(Path(name) / "postgres")
         try:
             for threads in (options.threads // 10, options.threads):
-                database = Database(postgres.url(f"threads_{threads}"))
+                database = Database(postgres.url(f"threads_{threads}")).for_every_client()
                 migrate(database)
                 blobs = BlobStore.from_url((Path(name) / "blobs").as_uri())
                 one_new_mail(database, blobs, threads)
@@ -89,7 +90,7 @@ def proof(database: Database, blobs: BlobStore, threads: int) -> None:
 
 def process(database: Database, blobs: BlobStore) -> ProcessReport:
     """What the asset's body does."""
-    return process_campaign(ThreadStore(database), blobs, "spring", run_id="bench")
+    return process_campaign(ThreadStore(database_of_campaign(database, "spring")), blobs, "spring", run_id="bench")
 
 
 def fill(database: Database, blobs: BlobStore, threads: int) -> GmailAccount:
@@ -143,7 +144,7 @@ def store(
 
 def analyze(database: Database) -> None:
     """As autovacuum does within minutes."""
-    with database.transaction() as connection:
+    with database.login_transaction() as connection:
         connection.execute(sa.text("analyze"))
 
 

@@ -6,10 +6,12 @@ gmail           WHAT WAS SAID            Gmail's history becomes stored mail
 threads         WHO ANSWERED WHOM        mail becomes conversations with a replayable history
 classification  WHAT IT MEANT            a conversation becomes a verdict
 metrics         HOW THE CAMPAIGN WENT    verdicts become numbers, plots and the client's sheet
-operations      HOW EVERYTHING IS        backfills, health, alerts: running all of the above
+operations      HOW EVERYTHING IS        backfills, health, alerts, retention: running all of the above
+people          WHO ASKED                a person's data given out, or erased for good
 
-storage holds the tables and blobs, local_google is a Gmail, Sheets and Drive on this machine,
-demo a month of invented campaigns, cli the command-line tool.
+web is the login in front of Dagster's UI, worker and daemon are what a machine runs in production; storage holds the
+tables and blobs, local_google is a Gmail, Sheets and Drive on this machine, demo a month of invented campaigns, cli the
+command-line tool.
 """
 
 __version__ = "0.1.0"

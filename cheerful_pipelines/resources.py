@@ -1,7 +1,7 @@
 """Every resource, under the key by which assets ask for it. Each gives a plain object; no rule belongs here.
 
     settings       Settings        the environment, validated
-    database       Database        our Postgres
+    database       Database        our Postgres, of which nobody said yet for whom (storage/engine.py)
     blobs          BlobStore       raw mail
     campaigns      CampaignStore   the registry of clients, campaigns and accounts
     gmail_clients  GmailClients    one read-only Gmail client an account
@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.settings import Settings, load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.row_security import row_security_problems
 
 if TYPE_CHECKING:
     from cheerful_pipelines.classification.classify import Classifier
@@ -30,7 +32,13 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=1)
 def _database() -> Database:
-    return Database(load_settings().require_database_url())
+    database = Database(load_settings().require_database_url())
+    if load_settings().environment == "production" and (found := row_security_problems(database)):
+        raise ConfigurationError(
+            f"CHEERFUL_ENVIRONMENT=production refuses this database: {'; '.join(found)}.",
+            what_to_do="Log in as cheerful_pipeline (docs/production.md); only migrations run as the owner.",
+        )
+    return database
 
 
 @lru_cache(maxsize=1)
@@ -42,14 +50,14 @@ def _blobs() -> BlobStore:
 def _gmail_clients() -> "GmailClients":
     from cheerful_pipelines.gmail.gmail_client import GmailClients
 
-    return GmailClients(load_settings(), _database())
+    return GmailClients(load_settings(), _database().for_every_client())
 
 
 @lru_cache(maxsize=1)
 def _sheets() -> "SheetsClient":
     from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
-    return SheetsClient.from_settings(load_settings(), _database())
+    return SheetsClient.from_settings(load_settings(), _database().for_every_client())
 
 
 @lru_cache(maxsize=1)

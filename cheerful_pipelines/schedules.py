@@ -8,6 +8,8 @@ import dagster as dg
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, HEALTH
 from cheerful_pipelines.metrics.store import MetricStore
+from cheerful_pipelines.operations.jobs import retention
+from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
 
@@ -23,7 +25,7 @@ def metrics_sheet_hourly(
     context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Database]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run a campaign with news; none where the sheet shows the newest numbers already."""
-    slugs = MetricStore(database).campaigns_to_export()
+    slugs = MetricStore(database.for_every_client()).campaigns_to_export()
     if not slugs:
         yield dg.SkipReason("Every campaign's sheet shows its newest numbers.")
     for slug in slugs:
@@ -45,7 +47,7 @@ def campaign_reports_hourly(
     context: dg.ScheduleEvaluationContext, database: dg.ResourceParam[Database]
 ) -> Iterator[dg.RunRequest | dg.SkipReason]:
     """One run a campaign with news."""
-    slugs = MetricStore(database).campaigns_to_report()
+    slugs = MetricStore(database.for_every_client()).campaigns_to_report()
     if not slugs:
         yield dg.SkipReason("Every campaign's report shows its newest numbers.")
     for slug in slugs:
@@ -120,6 +122,22 @@ def nightly_count(
 
 
 @dg.schedule(
+    job=retention,
+    cron_schedule="10 5 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night: raw mail and the words of verdicts that are older than the settings keep them.",
+)
+def nightly_retention(
+    context: dg.ScheduleEvaluationContext, settings: dg.ResourceParam[Settings]
+) -> dg.RunRequest | dg.SkipReason:
+    """One run, where anything is let go by age at all."""
+    if settings.keep_raw_mail_days is None and settings.keep_rationales_days is None:
+        return dg.SkipReason("Everything is kept: no setting says after how many days to let it go.")
+    return dg.RunRequest(run_key=f"retention:{context.scheduled_execution_time:%Y-%m-%d}")
+
+
+@dg.schedule(
     job=HEALTH,
     cron_schedule="52 * * * *",
     execution_timezone="UTC",
@@ -148,4 +166,5 @@ SCHEDULES = [
     nightly_count,
     nightly_proof,
     nightly_reconcile,
+    nightly_retention,
 ]

@@ -42,6 +42,9 @@ class Settings(BaseSettings):
     """local: Google is the server on this machine. live: Google is Google."""
     environment: Literal["development", "staging", "production"] = "development"
     database_url: SecretStr | None = None
+    """Our Postgres, as the login of the role cheerful_pipeline: neither owner nor superuser."""
+    migration_database_url: SecretStr | None = None
+    """The same database as its owner: only migrations use it. Default: database_url."""
     dagster_database_url: SecretStr | None = None
     blob_url: str | None = None
     """Raw mail: file:///folder, s3://bucket/prefix, memory:///. Default: the folder `blobs` in home."""
@@ -64,6 +67,22 @@ class Settings(BaseSettings):
     """Whom to tell what is wrong: addresses as apprise reads them (slack://, mailto://, json://…), with commas."""
     alert_lag_minutes: int = 60
     """A mailbox that was not in step for so long is worth an alert."""
+    stop_file: Path | None = None
+    """Made by the worker when it is told to stop; it sets this itself."""
+    auth_url: str | None = None
+    """Supabase Auth, which knows who may sign in to the web UI: https://PROJECT.supabase.co/auth/v1."""
+    auth_api_key: SecretStr | None = None
+    """The project's publishable (anon) key: Supabase wants it with every sign-in."""
+    auth_jwt_secret: SecretStr | None = None
+    """The project's shared secret, where it still signs with one; else its published keys are fetched."""
+    session_key: SecretStr | None = None
+    """64 hexadecimal characters: signs the web UI's cookies."""
+    session_hours: float = Field(default=8.0, gt=0, le=168)
+    """How long a sign-in holds; a role that is taken away ends with it."""
+    keep_raw_mail_days: int | None = Field(default=None, ge=30)
+    """How long raw mail is kept after it was read; None: for good. What it said stays in rows."""
+    keep_rationales_days: int | None = Field(default=None, ge=1)
+    """How long the words of a verdict (rationale, quotation) are kept; None: for good."""
     removal_guard_share: float = 0.2
     """An import that would remove a larger share of the active recipients than this stops."""
 
@@ -145,6 +164,11 @@ class Settings(BaseSettings):
     def _previous_key_length(cls, value: SecretStr | None) -> SecretStr | None:
         return _hex_key(value, length=64, name="CHEERFUL_CREDENTIALS_KEY_PREVIOUS")
 
+    @field_validator("session_key")
+    @classmethod
+    def _session_key_length(cls, value: SecretStr | None) -> SecretStr | None:
+        return _hex_key(value, length=64, name="CHEERFUL_SESSION_KEY")
+
     @field_validator("address_hash_key")
     @classmethod
     def _address_hash_key_length(cls, value: SecretStr | None) -> SecretStr | None:
@@ -183,6 +207,12 @@ class Settings(BaseSettings):
             )
         return self.database_url.get_secret_value()
 
+    def require_migration_database_url(self) -> str:
+        """The owner's URL where one is named, else the pipeline's own. Raises ConfigurationError without either."""
+        if self.migration_database_url is not None:
+            return self.migration_database_url.get_secret_value()
+        return self.require_database_url()
+
     def require_credentials_key(self) -> str:
         """The sealing key as 64 hexadecimal characters, or a ConfigurationError."""
         if self.credentials_key is None:
@@ -192,6 +222,30 @@ class Settings(BaseSettings):
                 "python3 -c 'import secrets; print(secrets.token_hex(32))'",
             )
         return self.credentials_key.get_secret_value()
+
+    def require_session_key(self) -> str:
+        """What signs cookies, or a ConfigurationError."""
+        if self.session_key is None:
+            raise ConfigurationError(
+                "CHEERFUL_SESSION_KEY is not set.",
+                what_to_do="Set it to 64 hexadecimal characters: "
+                "python3 -c 'import secrets; print(secrets.token_hex(32))'",
+            )
+        return self.session_key.get_secret_value()
+
+    def optional_hash_key(self) -> str | None:
+        """The key of hashed addresses where it is set; needed as soon as a person was erased."""
+        return None if self.address_hash_key is None else self.address_hash_key.get_secret_value()
+
+    def require_hash_key(self) -> str:
+        """The same key, or a ConfigurationError."""
+        if self.address_hash_key is None:
+            raise ConfigurationError(
+                "CHEERFUL_ADDRESS_HASH_KEY is not set.",
+                what_to_do="Set it to 32 hexadecimal characters: "
+                "python3 -c 'import secrets; print(secrets.token_hex(16))', and never change it again.",
+            )
+        return self.address_hash_key.get_secret_value()
 
     def credentials_keys(self) -> tuple[str, ...]:
         """The sealing key, and the one before where it is named."""

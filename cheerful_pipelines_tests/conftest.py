@@ -48,20 +48,28 @@ def migrated_template(postgres: EmbeddedPostgres) -> str:
 
 @pytest.fixture
 def database_url(postgres: EmbeddedPostgres, migrated_template: str) -> Iterator[str]:
-    """URL of a fresh, migrated database of this test's own."""
+    """URL of a fresh, migrated database of this test's own, as the pipeline logs in."""
     name = f"cheerful_{uuid4().hex[:12]}_test"
     admin = sa.create_engine(postgres.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
     with admin.connect() as connection:
         connection.execute(sa.text(f'create database "{name}" template "{migrated_template}"'))
-    yield postgres.url(name)
+    yield postgres.url(name, as_pipeline=True)
     with admin.connect() as connection:
         connection.execute(sa.text(f'drop database "{name}" with (force)'))
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """A fresh, migrated database."""
+    """A fresh, migrated database, as the pipeline's own role; rows of every client."""
     found = Database(database_url)
+    yield found.for_every_client()
+    found.close()
+
+
+@pytest.fixture
+def owner(database: Database, postgres: EmbeddedPostgres) -> Iterator[Database]:
+    """The same database as its owner, who alone may empty tables or change them."""
+    found = Database(postgres.url(database.engine.url.database or ""))
     yield found
     found.close()
 
@@ -87,10 +95,12 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
-def pipeline(google_settings: Settings, database: Database, blobs: BlobStore) -> Iterator["Pipeline"]:
+def pipeline(google_settings: Settings, database_url: str, blobs: BlobStore) -> Iterator["Pipeline"]:
     """The whole pipeline in this process, on this test's own database and local Google."""
     from cheerful_pipelines_tests.pipeline import Pipeline  # late: only these tests pay for all definitions
 
+    database = Database(database_url)
     built = Pipeline(google_settings, database, blobs)
     yield built
     built.instance.dispose()
+    database.close()

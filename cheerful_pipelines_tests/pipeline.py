@@ -23,14 +23,14 @@ class Pipeline:
     """Real definitions, a real database, real HTTP to the local Google server; only the scheduler is absent."""
 
     def __init__(self, settings: Settings, database: Database, blobs: BlobStore) -> None:
-        self.database = database
-        self.campaigns = CampaignStore(database)
+        self.database = database.for_every_client()
+        self.campaigns = CampaignStore(self.database)
         self.resources: dict[str, Any] = {
             "settings": settings,
-            "database": database,
+            "database": database,  # as the pipeline has it: of which nobody said yet for whom
             "blobs": blobs,
             "campaigns": self.campaigns,
-            "gmail_clients": GmailClients(settings, database),
+            "gmail_clients": GmailClients(settings, self.database),
             "sheets": SheetsClient.from_settings(settings),
             "classifier": LocalClassifier(),
         }

@@ -113,6 +113,7 @@ def test_sensors_and_schedules_run_without_a_click(defs: dg.Definitions) -> None
         "nightly_count",
         "nightly_proof",
         "nightly_reconcile",
+        "nightly_retention",
     }
     assert all(schedule.default_status == dg.DefaultScheduleStatus.RUNNING for schedule in repository.schedule_defs)
 

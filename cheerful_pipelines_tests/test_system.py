@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests import browser
+from cheerful_pipelines_tests.private_words import private_words_written
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 ASSETS_OF_A_CAMPAIGN = {
@@ -74,7 +75,7 @@ def test_start_fills_the_demo_counts_a_reply_and_leaves_nothing_behind(tmp_path:
         exports = subprocess.run([*command, "env"], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
         words = shlex.split(exports.stdout.replace("export ", ""))
         variables = dict(word.split("=", 1) for word in words if word.startswith(("CHEERFUL_", "DAGSTER_")))
-        database = Database(variables["CHEERFUL_DATABASE_URL"])
+        database = Database(variables["CHEERFUL_DATABASE_URL"]).for_every_client()
         dagster = Database(variables["CHEERFUL_DAGSTER_DATABASE_URL"])
         active = _column(database, "select slug from campaign where status = 'ACTIVE'")
         assert len(active) >= 2
@@ -93,6 +94,8 @@ def test_start_fills_the_demo_counts_a_reply_and_leaves_nothing_behind(tmp_path:
             _do_what_people_do(
                 executable, f"http://127.0.0.1:{web_port}", database, dagster, {**environment, **variables}
             )
+        secrets = {name: value for name, value in variables.items() if name.endswith("_KEY")}
+        assert private_words_written(Path(variables["CHEERFUL_HOME"]), database, dagster, secrets) == []
         database.close()
         dagster.close()
     finally:
@@ -139,7 +142,9 @@ def _do_what_people_do(
 
 
 def _column(database: Database, query: str, **values: object) -> list[object]:
-    with database.transaction() as connection:
+    """Values of ours, or of Dagster's database, which knows no clients."""
+    opened = database.login_transaction() if database.scope is None else database.transaction()
+    with opened as connection:
         return [row[0] for row in connection.execute(text(query), values)]
 
 
@@ -155,7 +160,7 @@ def _is_quiet(dagster: Database) -> bool:
 
 def _filled(dagster: Database, active: list[object]) -> bool:
     """Whether Dagster's own event log holds a materialization of each asset and partition."""
-    with dagster.transaction() as connection:
+    with dagster.login_transaction() as connection:
         rows = connection.execute(
             text(
                 "select distinct asset_key, partition from event_logs "

@@ -15,12 +15,20 @@ EXAMPLES = ("cheerful_pipelines", "--ignore=cheerful_pipelines/storage/migration
 """The examples in docstrings; Alembic's files can only be imported by Alembic."""
 
 
+def _committed() -> list[str]:
+    """Files that are looked through for secrets: text of ours."""
+    found = subprocess.run(["git", "ls-files"], cwd=REPOSITORY, capture_output=True, text=True, check=False).stdout
+    left_out = (".json", ".jsonl", ".gz", ".png", "requirements.lock", ".secrets.baseline")
+    return [name for name in found.splitlines() if not name.endswith(left_out) and (REPOSITORY / name).is_file()]
+
+
 def checks(pytest_arguments: list[str]) -> list[tuple[str, list[str]]]:
     """(what it is, command) of every check."""
     return [
         ("lint", [str(BIN / "ruff"), "check", *PYTHON_FOLDERS]),
         ("format", [str(BIN / "ruff"), "format", "--check", "--quiet", *PYTHON_FOLDERS]),
         ("types", [str(BIN / "mypy")]),
+        ("secrets", [str(BIN / "detect-secrets-hook"), "--baseline", ".secrets.baseline", *_committed()]),
         ("layers", [str(BIN / "lint-imports")]),
         ("definitions", [str(BIN / "dagster"), "definitions", "validate", "-w", "workspace.yaml"]),
         ("examples", [sys.executable, "-m", "pytest", "-q", "-W", "ignore", "--doctest-modules", *EXAMPLES]),

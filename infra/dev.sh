@@ -11,7 +11,7 @@ usage() {
     cat <<'TEXT'
 ./infra/dev.sh COMMAND
 
-  start [--fresh] [--port N] [--no-demo] [--keep-alive] [--play-per-minute N]
+  start [--fresh] [--port N] [--no-demo] [--keep-alive] [--celery] [--play-per-minute N]
                  everything on this machine, until Ctrl-C; --fresh wipes the data first
   stop           stop what start started
   status         what runs, and where
@@ -19,6 +19,7 @@ usage() {
   env            export lines for a shell of your own: eval "$(./infra/dev.sh env)"
   test [ARGS]    lint, types, layers, definitions and the test suite; ARGS go to pytest
   lock           renew requirements.lock from pyproject.toml
+  audit          known vulnerabilities of what is locked (asks the package index); secrets in the repository
   help           this text
 TEXT
 }
@@ -81,6 +82,13 @@ lock)
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
     exec "$venv/bin/python" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
+    ;;
+audit)
+    ensure_environment
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check pip-audit
+    "$venv/bin/python" -m pip_audit --requirement requirements.lock --require-hashes --disable-pip
+    git ls-files | grep -v -e '\.json' -e '\.gz$' -e '\.png$' -e 'requirements.lock' -e '.secrets.baseline' |
+        xargs "$venv/bin/detect-secrets-hook" --baseline .secrets.baseline
     ;;
 help | -h | --help) usage ;;
 *)

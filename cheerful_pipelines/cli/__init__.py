@@ -11,6 +11,7 @@ from cheerful_pipelines.cli import (
     doctor,
     local,
     metrics,
+    people,
     recipients,
     status,
     threads,
@@ -42,6 +43,8 @@ app.command("backfill", help="Bring a campaign up to date: sheet, mail, threads,
     backfills.backfill
 )
 app.command("override", help="Say what a thread means: your word outranks every verdict.")(verdicts.override)
+app.command("erase", help="Remove a person for good; the numbers stay, nothing brings them back.")(people.erase)
+app.command("export-person", help="Everything that is stored of a person, as one archive.")(people.export_person)
 app.command("status", help="How far every account and campaign is.")(status.status)
 app.command("doctor", help="Check settings, keys, database, blobs and Google; say what to do.")(doctor.doctor)
 

@@ -1,6 +1,6 @@
 """What the commands talk to, made when a command needs it. Nothing else in cli opens a connection."""
 
-from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.settings import load_settings
@@ -8,8 +8,13 @@ from cheerful_pipelines.storage.engine import Database
 
 
 def database() -> Database:
-    """Our Postgres. Raises ConfigurationError where CHEERFUL_DATABASE_URL is not set."""
-    return Database(load_settings().require_database_url())
+    """Our Postgres, every client. Raises ConfigurationError where CHEERFUL_DATABASE_URL is not set."""
+    return Database(load_settings().require_database_url()).for_every_client()
+
+
+def database_of(slug: str) -> Database:
+    """Our Postgres as the campaign's client may see it. Raises NotFoundError for an unknown campaign."""
+    return database_of_campaign(database(), slug)
 
 
 def campaign_store() -> CampaignStore:

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,6 +15,10 @@ from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import is_current
+from cheerful_pipelines.storage.row_security import row_security_problems
+
+if TYPE_CHECKING:
+    from cheerful_pipelines.gmail.gmail_client import GmailClient
 
 MOST_CLOCK_SECONDS = 5.0
 LEAST_FREE_GIGABYTES = 1.0
@@ -39,13 +44,15 @@ def _checks() -> Iterator[Check]:
     yield "credentials key", lambda: f"{len(load_settings().require_credentials_key())} hexadecimal characters"
     yield "address hash key", _hash_key
     yield "database", _database
+    yield "clients kept apart", _row_security
     yield "blob store", _blobs
     yield "DAGSTER_HOME", _dagster_home
     yield "clock", _clock
     yield "disk", _disk
     yield "sensors and daemon", _sensors
+    yield "pools", _pools
     try:
-        database = Database(load_settings().require_database_url())
+        database = Database(load_settings().require_database_url()).for_every_client()
         store = CampaignStore(database)
         accounts, campaigns = store.accounts(), store.campaigns()
     except CheerfulError:
@@ -57,7 +64,7 @@ def _checks() -> Iterator[Check]:
     for account in accounts:
         yield (
             f"Gmail of {account.alias}",
-            lambda account=account: f"{clients.client(account).profile().messages_total} messages",  # type: ignore[misc]
+            lambda account=account: _mailbox(clients.client(account)),  # type: ignore[misc]
         )
     for campaign in campaigns:
         yield (
@@ -91,6 +98,46 @@ def _database() -> str:
     return "reachable, migrated"
 
 
+def _row_security() -> str:
+    found = row_security_problems(Database(load_settings().require_database_url()))
+    if found:
+        raise ConfigurationError(
+            f"{'; '.join(found).capitalize()}.",
+            what_to_do="Give CHEERFUL_DATABASE_URL the login cheerful_pipeline and CHEERFUL_MIGRATION_DATABASE_URL the "
+            "owner's, then migrate.",
+        )
+    return "row-level security forced on every table; the login is nobody special"
+
+
+def _mailbox(client: "GmailClient") -> str:
+    """A real call; then what the person has granted, which must be reading and should be no more."""
+    from cheerful_pipelines.gmail import browser_login
+
+    messages = client.profile().messages_total
+    granted = client.granted_scopes()
+    if granted is None:
+        return f"{messages} messages"
+    browser_login.require_scope(granted)
+    more = sorted(scope.rpartition("/")[2] for scope in granted if "gmail" in scope or "mail." in scope)
+    beyond = [scope for scope in more if scope != "gmail.readonly"]
+    return f"{messages} messages" + (f"; grants more than reading: {', '.join(beyond)}" if beyond else "")
+
+
+def _pools() -> str:
+    """How many steps of a kind run at once; a slot of a run that is over would hold up the rest."""
+    if not (Path(os.environ.get("DAGSTER_HOME", "")) / "dagster.yaml").is_file():
+        return "not asked: Dagster was not started here yet"
+    from cheerful_pipelines.operations.dagster_state import pools_here  # Dagster takes a second to import
+
+    pools, stuck = pools_here()
+    if stuck:
+        raise ConfigurationError(
+            f"Slots held by runs that are over: {', '.join(stuck)}.",
+            what_to_do="The daemon frees them within two minutes; else free them under Deployment, Concurrency.",
+        )
+    return ", ".join(f"{name} {slots}" for name, slots in pools.items()) or "none used yet"
+
+
 def _blobs() -> str:
     url = load_settings().effective_blob_url()
     try:
@@ -105,7 +152,7 @@ def _blobs() -> str:
 
 def _clock() -> str:
     """Windows of mail and of quota are told by this clock; Postgres has another."""
-    with Database(load_settings().require_database_url()).transaction() as connection:
+    with Database(load_settings().require_database_url()).login_transaction() as connection:
         theirs: datetime = connection.exec_driver_sql("select clock_timestamp()").scalar_one()
     seconds = abs((datetime.now(UTC) - theirs).total_seconds())
     if seconds > MOST_CLOCK_SECONDS:

@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 import typer
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.cli.connections import campaign_store, database
+from cheerful_pipelines.cli.connections import campaign_store, database_of
 from cheerful_pipelines.cli.recipients import moment
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError, NotFoundError
@@ -49,12 +49,14 @@ def show(
         )
     campaign, grain = campaign_store().campaign(slug), _grain(by)
     if until:
-        rows: Sequence[MetricRow] = compute_metrics(happened_by(FactStore(database()).facts(slug), moment(until)))
+        rows: Sequence[MetricRow] = compute_metrics(
+            happened_by(FactStore(database_of(slug)).facts(slug), moment(until))
+        )
     elif as_of:
         known_at = moment(as_of)
         rows = rows_of_outcomes(_outcomes(campaign, as_of), campaign.time_zone, known_at)
     else:
-        rows = MetricStore(database()).rows(slug=slug)
+        rows = MetricStore(database_of(slug)).rows(slug=slug)
     shown = [row for row in rows if row.grain == grain]
     print_table(
         ("part", "metric", "value", "made of", "95 %", ""),
@@ -107,7 +109,7 @@ def changes(
 ) -> None:
     """What changed since a report, and the mail that did it. Late mail restates the past, and is marked."""
     campaign, instant = campaign_store().campaign(slug), moment(since)
-    store = OutcomeStore(database())
+    store = OutcomeStore(database_of(slug))
     _require_counted(store, campaign, instant)
     found = [
         change
@@ -132,7 +134,7 @@ def changes(
 @app.command("compare")
 def compare(slug: Slug) -> None:
     """The same campaign under other vendors' definitions, beside ours."""
-    rows = MetricStore(database()).rows(slug=slug, grains=["campaign"])
+    rows = MetricStore(database_of(slug)).rows(slug=slug, grains=["campaign"])
     campaign_store().campaign(slug)
     print_table(
         ("whose", "rate", "value", "made of", "in words", "source"),
@@ -144,7 +146,7 @@ def compare(slug: Slug) -> None:
 def cohorts(slug: Slug) -> None:
     """By week of the first mail: the share that had answered after so many days. Days not lived yet are blank."""
     campaign = campaign_store().campaign(slug)
-    timings = OutcomeStore(database()).timings(campaign.id)
+    timings = OutcomeStore(database_of(slug)).timings(campaign.id)
     header, rows = cohort_table(timings, whole_hour(datetime.now(UTC)))
     print_table(header, rows)
 
@@ -162,7 +164,7 @@ def definitions(
 
 
 def _outcomes(campaign: Campaign, as_of: str) -> list[Outcome]:
-    store = OutcomeStore(database())
+    store = OutcomeStore(database_of(campaign.slug))
     instant = moment(as_of) if as_of else None
     _require_counted(store, campaign, instant or datetime.now(UTC))
     return store.outcomes(campaign.id, as_of=instant)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cheerful_pipelines.cli.connections import campaign_store, database
+from cheerful_pipelines.cli.connections import campaign_store, database_of
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.recipients.import_plan import plan_import
@@ -28,7 +28,7 @@ def list_recipients(
     """The list as it is imported now, or as it was."""
     campaign = campaign_store().campaign(slug)
     instant = moment(as_of) if as_of else datetime.now(UTC)
-    found = RecipientStore(database()).listed(campaign.id, instant=instant)
+    found = RecipientStore(database_of(slug)).listed(campaign.id, instant=instant)
     print_table(
         ("row", "id", "address", "name", "handle", "listed since"),
         [(r.sheet_row, r.id, r.email, r.name, r.handle, f"{r.valid_from:%Y-%m-%d %H:%M}") for r in found],
@@ -39,7 +39,7 @@ def list_recipients(
 @app.command("problems")
 def list_problems(slug: Annotated[str, typer.Argument(help="The campaign.")]) -> None:
     """Rows that the last import could not take, or took with a remark."""
-    found = RecipientStore(database()).problems(campaign_store().campaign(slug).id)
+    found = RecipientStore(database_of(slug)).problems(campaign_store().campaign(slug).id)
     print_table(
         ("row", "cell", "what", "whom", "why"),
         [(p.sheet_row, p.cell, PROBLEM_WORDS[p.kind], p.name or p.handle, p.reason) for p in found],
@@ -54,9 +54,10 @@ def preview(slug: Annotated[str, typer.Argument(help="The campaign.")]) -> None:
     campaign = campaign_store().campaign(slug)
     plan = plan_import(
         SheetsClient.from_settings(settings),
-        RecipientStore(database()),
+        RecipientStore(database_of(slug)),
         campaign,
         share=settings.removal_guard_share,
+        hash_key=settings.optional_hash_key(),
     )
     print_table(("what", "rows"), [(name, count) for name, count in plan.counts.model_dump().items()])
     print()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from cheerful_pipelines.cli.connections import campaign_store, database
+from cheerful_pipelines.cli.connections import campaign_store, database_of
 from cheerful_pipelines.cli.recipients import moment
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError, NotFoundError
@@ -34,7 +34,7 @@ def list_threads(slug: Slug, as_of: AsOf = "") -> None:
     """Every thread of the campaign with who has to move, now or as it was known at an instant."""
     campaign, instant = campaign_store().campaign(slug), _instant(as_of)
     aliases = {account.id: account.alias for account in campaign_store().accounts()}
-    found = HistoryStore(database()).as_of(campaign.id, instant)
+    found = HistoryStore(database_of(slug)).as_of(campaign.id, instant)
     print_table(
         ("thread", "version", "messages", "waits on", "newest of theirs", "known since"),
         [
@@ -56,7 +56,7 @@ def show_thread(
 ) -> None:
     """One thread: its mail as a tree of answers, and every version with its cause."""
     instant, key = _instant(as_of), _thread_key(thread)
-    history = HistoryStore(database())
+    history = HistoryStore(database_of(slug))
     found = history.as_of(campaign_store().campaign(slug).id, instant, thread=key)
     if not found:
         raise NotFoundError(
@@ -64,7 +64,7 @@ def show_thread(
             what_to_do=f"See: cheerful threads list {slug}.",
         )
     document = found[0].document
-    _print_tree(document)
+    _print_tree(slug, document)
     print(f"waits on {document.waiting_on}\n")
     versions, before = [], None
     for one in history.versions(key, until=instant):
@@ -82,7 +82,7 @@ def list_changes(
 ) -> None:
     """What changed in the campaign's threads since an instant, and the mail that did it."""
     campaign = campaign_store().campaign(slug)
-    found = HistoryStore(database()).changes(campaign.id, since=moment(since), until=_instant(until))
+    found = HistoryStore(database_of(slug)).changes(campaign.id, since=moment(since), until=_instant(until))
     print_table(
         ("when", "thread", "version", "why", "message", "what changed"),
         [
@@ -105,7 +105,7 @@ def replay(
     """Rebuild every state from raw mail and compare byte for byte. Writes nothing; fails where a state differs."""
     blobs = BlobStore.from_url(load_settings().effective_blob_url())
     seed = int(datetime.now(UTC).timestamp())
-    report = replay_campaign(ThreadStore(database()), blobs, slug, sample=sample, seed=seed)
+    report = replay_campaign(ThreadStore(database_of(slug)), blobs, slug, sample=sample, seed=seed)
     print(f"{report.threads} threads, {report.states} states: {report.equal} threads equal byte for byte")
     if report.made_by_other_code:
         print(f"{report.made_by_other_code} threads have states of an older code version and were not compared")
@@ -128,8 +128,8 @@ def _thread_key(text: str) -> tuple[UUID, str]:
     return campaign_store().account(alias).id, thread_id
 
 
-def _print_tree(document: ThreadDocument) -> None:
-    stored = ThreadStore(database()).messages([(document.gmail_account_id, document.gmail_thread_id)])
+def _print_tree(slug: str, document: ThreadDocument) -> None:
+    stored = ThreadStore(database_of(slug)).messages([(document.gmail_account_id, document.gmail_thread_id)])
     links = {one.gmail_message_id: one.parsed for one in stored}
     shown = {one.gmail_message_id: one for one in document.messages}
     parents = reply_tree(

@@ -66,8 +66,9 @@ def gmail_messages(
     gmail_clients: dg.ResourceParam[GmailClients],
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Sync each mailbox of the run; one that fails does not stop the others."""
-    campaigns, store = CampaignStore(database), MailStore(database, blobs)
-    needed = {target.alias: target.first_needed for target in store.sync_targets()}
+    campaigns = CampaignStore(database)
+    targets = MailStore(database.for_every_client(), blobs).sync_targets()
+    needed = {target.alias: target.first_needed for target in targets}
     asked = [key for key in context.partition_keys if not config.accounts or key in config.accounts]
 
     def sync(alias: str) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def gmail_messages(
         mailbox = MailboxSync(
             account,
             gmail_clients.client(account),
-            store,
+            MailStore(database.for_client(account.user_id), blobs, hash_key=settings.optional_hash_key()),
             run_id=context.run_id,
             is_over=lambda run_id: _is_over(context.instance, run_id),
             seconds=LIVE_SECONDS,
@@ -119,7 +120,7 @@ def gmail_archive(
     gmail_clients: dg.ResourceParam[GmailClients],
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Newest month first: what people ask about is recent."""
-    campaigns, store = CampaignStore(database), MailStore(database, blobs)
+    campaigns = CampaignStore(database)
     months: dict[str, tuple[str, date]] = {}
     for key in context.partition_keys:
         months[str(key)] = account_and_month(key)
@@ -130,7 +131,7 @@ def gmail_archive(
         mailbox = MailboxSync(
             account,
             gmail_clients.client(account, for_archive=True),
-            store,
+            MailStore(database.for_client(account.user_id), blobs, hash_key=settings.optional_hash_key()),
             run_id=context.run_id,
             is_over=lambda run_id: _is_over(context.instance, run_id),
             seconds=ARCHIVE_SECONDS,

@@ -94,7 +94,7 @@ def _evaluation(asset: str, name: str, result: dg.AssetCheckResult, *, partition
 
 
 def _dead_letters(database: Database, account: GmailAccount) -> dg.AssetCheckResult:
-    backlog = DeadLetterStore(database).backlog(account.id)
+    backlog = DeadLetterStore(database.for_client(account.user_id)).backlog(account.id)
     return dg.AssetCheckResult(
         passed=not backlog,
         severity=dg.AssetCheckSeverity.WARN,
@@ -114,7 +114,7 @@ def _live_mark(database: Database, account: GmailAccount) -> dg.AssetCheckResult
 def _sound(
     database: Database, blobs: BlobStore, clients: GmailClients, account: GmailAccount, month: date
 ) -> dg.AssetCheckResult:
-    store = IntegrityStore(database, blobs)
+    store = IntegrityStore(database.for_client(account.user_id), blobs)
     report, counts = store.sample_month(account.id, month), store.counts(account.id)
     try:
         in_gmail = clients.polling_client(account).profile().messages_total

@@ -63,6 +63,7 @@ class IntegrityStore:
                     gmail_message.c.gmail_account_id == account_id,
                     gmail_message.c.internal_date >= start,
                     gmail_message.c.internal_date < end,
+                    gmail_message.c.raw_deleted_at.is_(None),
                 )
                 .order_by(sa.func.random())
                 .limit(most)

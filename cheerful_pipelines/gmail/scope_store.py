@@ -12,7 +12,7 @@ from cheerful_pipelines.storage.tables import campaign_recipient, campaign_sende
 
 HAS_NEW_RECIPIENTS = """
     exists (select 1 from campaign_sender s join campaign_recipient r on r.campaign_id = s.campaign_id
-             where s.gmail_account_id = gmail_account.id
+             where s.gmail_account_id = gmail_account.id and r.erased_at is null
                and not exists (select 1 from searched_address a
                                 where a.gmail_account_id = gmail_account.id and a.address_key = r.email_key))
 """
@@ -37,7 +37,7 @@ class ScopeStore:
         statement = (
             sa.select(campaign_recipient.c.email_key.distinct())
             .join(campaign_sender, campaign_sender.c.campaign_id == campaign_recipient.c.campaign_id)
-            .where(campaign_sender.c.gmail_account_id == account_id)
+            .where(campaign_sender.c.gmail_account_id == account_id, campaign_recipient.c.erased_at.is_(None))
         )
         with self._database.transaction() as connection:
             return frozenset(connection.execute(statement).scalars())
@@ -47,7 +47,7 @@ class ScopeStore:
         statement = (
             sa.select(campaign_recipient.c.email.distinct())
             .join(campaign_sender, campaign_sender.c.campaign_id == campaign_recipient.c.campaign_id)
-            .where(campaign_sender.c.gmail_account_id == account_id)
+            .where(campaign_sender.c.gmail_account_id == account_id, campaign_recipient.c.erased_at.is_(None))
         )
         with self._database.transaction() as connection:
             return list(connection.execute(statement).scalars())
@@ -59,6 +59,7 @@ class ScopeStore:
             .join(campaign_sender, campaign_sender.c.campaign_id == campaign_recipient.c.campaign_id)
             .where(
                 campaign_sender.c.gmail_account_id == account_id,
+                campaign_recipient.c.erased_at.is_(None),
                 ~sa.exists().where(
                     searched_address.c.gmail_account_id == account_id,
                     searched_address.c.address_key == campaign_recipient.c.email_key,

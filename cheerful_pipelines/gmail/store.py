@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.errors import TransientError
 from cheerful_pipelines.gmail.dead_letter_store import bury, clear_suspicion, resolve
 from cheerful_pipelines.gmail.models import (
     FetchedMessage,
@@ -28,10 +29,12 @@ from cheerful_pipelines.gmail.models import (
     SyncTarget,
 )
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION, parse_message
+from cheerful_pipelines.gmail.relevance import people_in
 from cheerful_pipelines.gmail.scope_store import HAS_NEW_RECIPIENTS, forget_passed_over, note_passed_over
 from cheerful_pipelines.storage.blobs import BlobStore
-from cheerful_pipelines.storage.copy_rows import copy_rows
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.erased_people import ErasedPeople, erased_people
+from cheerful_pipelines.storage.insert_rows import insert_rows
 from cheerful_pipelines.storage.tables import (
     account_mark,
     archive_month,
@@ -50,9 +53,10 @@ _SUBJECT_PREFIX = re.compile(r"^\s*(?:(?:re|fw|fwd|aw|sv|antw|rv|tr|wg)\s*:\s*)+
 class MailStore:
     """Everything the Gmail sync reads and writes of mail."""
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
+    def __init__(self, database: Database, blobs: BlobStore, *, hash_key: str | None = None) -> None:
         self._database = database
         self._blobs = blobs
+        self._hash_key = hash_key  # of erased people's addresses; not needed while nobody was erased
 
     @property
     def database(self) -> Database:
@@ -77,11 +81,21 @@ class MailStore:
         Raw bytes go to the blob store first: a blob without a row does no harm. Drafts are skipped; a message that
         Postgres refuses becomes a dead letter while the others are stored. Twice equals once.
         """
+        with self._database.transaction() as connection:
+            erased = erased_people(connection, account.user_id, key_hex=self._hash_key)
+        forgotten = [mail for mail in mails if _names_erased(mail, erased)]
+        passed_over = [*passed_over, *(_ref(mail) for mail in forgotten)]
+        gone = {mail.fetched.gmail_message_id for mail in forgotten}
+        mails = [mail for mail in mails if mail.fetched.gmail_message_id not in gone]
         drafts = [mail for mail in mails if "DRAFT" in mail.fetched.label_ids]
         kept = {mail.fetched.gmail_message_id: mail for mail in mails if "DRAFT" not in mail.fetched.label_ids}
         prepared = [_Prepared(mail.fetched, self._blobs.put(mail.fetched.raw), mail.parsed) for mail in kept.values()]
         with self._database.transaction() as connection:
             _take_ingest_lock(connection)
+            now_erased = erased_people(connection, account.user_id, key_hex=self._hash_key)
+            if now_erased.hashes != erased.hashes:
+                self._take_back(connection, [item for item in prepared if _names_erased(item, now_erased)])
+                raise TransientError("A person was erased meanwhile; what was fetched is looked at again.")
             counts = _store_copies(connection, account, prepared, run_id)
             relabelled = sum(
                 _relabel(
@@ -89,7 +103,7 @@ class MailStore:
                 )
                 for change in label_changes
             )
-            gone = sum(_tombstone(connection, account.id, one, run_id) for one in deleted)
+            deleted_count = sum(_tombstone(connection, account.id, one, run_id) for one in deleted)
             forget_passed_over(connection, account.id, [*kept, *deleted])
             note_passed_over(connection, account.id, passed_over)
             outside = [*(mail.fetched.gmail_message_id for mail in drafts), *(ref[0] for ref in passed_over)]
@@ -99,7 +113,14 @@ class MailStore:
             if live_mark is not None:
                 _advance(connection, account.id, live_mark)
         counts["relabelled"] += relabelled
-        return StoreReport(**counts, deleted=gone, drafts=len(drafts), passed_over=len(passed_over))
+        return StoreReport(**counts, deleted=deleted_count, drafts=len(drafts), passed_over=len(passed_over))
+
+    def _take_back(self, connection: sa.Connection, prepared: Sequence["_Prepared"]) -> None:
+        """Raw bytes that were put a moment before their person was erased, and that no stored mail shares."""
+        hashes = {item.sha256 for item in prepared}
+        shared = connection.execute(sa.select(gmail_message.c.raw_sha256).where(gmail_message.c.raw_sha256.in_(hashes)))
+        for key in hashes - set(shared.scalars()):
+            self._blobs.delete(key)
 
     def reparse(self, account_id: UUID, *, run_id: str, most: int = 200) -> int:
         """Read again what an older parser read; returns how many rows changed.
@@ -110,7 +131,11 @@ class MailStore:
         with self._database.transaction() as connection:
             rows = connection.execute(
                 sa.select(columns.id, columns.gmail_message_id, columns.raw_sha256)
-                .where(columns.gmail_account_id == account_id, columns.parser_version != PARSER_VERSION)
+                .where(
+                    columns.gmail_account_id == account_id,
+                    columns.parser_version != PARSER_VERSION,
+                    columns.raw_deleted_at.is_(None),
+                )
                 .order_by(columns.id)
                 .limit(most)
             ).all()
@@ -330,6 +355,21 @@ def canonical_key(parsed: ParsedMessage, raw_sha256: str) -> str:
     return f"id:{parsed.rfc822_message_id}#{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
 
 
+def _names_erased(mail: "ParsedMail | _Prepared", erased: ErasedPeople) -> bool:
+    """Whether a mail is from or to an erased person, or tells of one: then only its id is kept."""
+    if not erased.hashes:
+        return False
+    parsed = mail.parsed
+    headers = "\n".join(value for _, value in parsed.headers)
+    return any(erased.has(key) for key in people_in(ParsedMail(mail.fetched, parsed))) or erased.is_named_in(
+        headers, parsed.subject, parsed.body_text, parsed.body_html
+    )
+
+
+def _ref(mail: ParsedMail) -> MessageRef:
+    return MessageRef(mail.fetched.gmail_message_id, mail.fetched.gmail_thread_id)
+
+
 def _take_ingest_lock(connection: sa.Connection) -> None:
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_INGEST_LOCK)))
 
@@ -411,8 +451,8 @@ def _insert_copies(connection: sa.Connection, account: GmailAccount, new: Sequen
                 **parsed_values(item.parsed),
             }
         )
-    copy_rows(connection, gmail_message_event, events)
-    copy_rows(connection, gmail_message, copies)
+    insert_rows(connection, gmail_message_event, events)
+    insert_rows(connection, gmail_message, copies)
 
 
 def _next_numbers(connection: sa.Connection, count: int) -> list[int]:

@@ -22,6 +22,7 @@ from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync_reports import ArchiveReport, GapCertificate, MonthEstimate, SyncReport, added
+from cheerful_pipelines.stopping import is_stopping
 
 STORE_PAGE = 100  # messages a transaction: bounds memory, and what a crash has to fetch again
 WITHOUT_CAMPAIGN = timedelta(days=30)
@@ -295,7 +296,7 @@ class MailboxSync:
         """Fetch and store page by page. `refs`: id to thread id; `whole`: threads known to be in scope."""
         total, in_scope = SyncReport(), set(whole)
         for page in self._pages(refs, even_killers=even_killers):
-            if self._ends_at is not None and self._clock() > self._ends_at:
+            if is_stopping() or (self._ends_at is not None and self._clock() > self._ends_at):
                 raise _Partial(total)
             self._letters.enter_flight(self._account.id, page, run_id=self._run_id)
             try:

@@ -5,23 +5,19 @@ Bodies call verbs and stores; what a number means stands in `definitions.py`.
 
 from collections.abc import Sequence
 from typing import Literal
-from urllib.parse import quote
 
 import dagster as dg
 
-from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.classification.take_overrides import take_overrides
+from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.curves import whole_hour
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
-from cheerful_pipelines.metrics.export import export_tabs
-from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.export_campaign import export_campaign
+from cheerful_pipelines.metrics.links import sheet_url
 from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
 from cheerful_pipelines.metrics.outcome_store import OutcomeStore
 from cheerful_pipelines.metrics.receipts import changes_as_markdown
-from cheerful_pipelines.metrics.sheet_tabs import desired_tabs, problem_lines
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.metrics.tables import (
     by_campaign,
@@ -30,12 +26,8 @@ from cheerful_pipelines.metrics.tables import (
     portfolio_table,
     vendor_table,
 )
-from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
-from cheerful_pipelines.recipients.own_writes import own_write
-from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import Settings
-from cheerful_pipelines.sheets.lease_store import only_writer
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.table_metadata import table_metadata
@@ -110,6 +102,7 @@ def metrics_result(
 ) -> dg.MaterializeResult[None]:
     """What materializing one campaign does, for a run of one and for a run of many."""
     with dagster_failures():
+        database = database_of_campaign(database, slug)
         report = count_campaign(database, slug, of=of, run_id=run_id)
         rows = MetricStore(database).rows(slug=slug, grains=["campaign"])
     return dg.MaterializeResult(
@@ -161,7 +154,9 @@ def campaign_report(
     from cheerful_pipelines.metrics.campaign_plots import campaign_plots  # matplotlib costs a second at import
 
     with dagster_failures():
-        store, campaign = MetricStore(database), CampaignStore(database).campaign(context.partition_key)
+        campaign = CampaignStore(database).campaign(context.partition_key)
+        database = database.for_client(campaign.user_id)
+        store = MetricStore(database)
         known_at = CampaignStore(database).campaign_mark(campaign.id).metrics_computed_at
         if known_at is None:
             return dg.MaterializeResult(metadata={"skipped": "the campaign was never counted", "mode": settings.mode})
@@ -206,28 +201,11 @@ def metrics_sheet(
 ) -> dg.MaterializeResult[None]:
     """Read the sheet, write what differs, remember when."""
     with dagster_failures():
-        store = MetricStore(database)
         campaign = CampaignStore(database).campaign(context.partition_key)
         if campaign.metrics_spreadsheet_id is None:
             skipped = "no sheet configured: this campaign has no metrics_spreadsheet_id"
             return dg.MaterializeResult(metadata={"skipped": skipped, "cells_written": 0, "mode": settings.mode})
-        overrides = take_overrides(sheets, VerdictStore(database), campaign)  # before anything is shown anew
-        # The mark is read before the numbers: were they computed anew in between, the next export would
-        # follow.
-        computed_at = CampaignStore(database).campaign_mark(campaign.id).metrics_computed_at
-        metrics = store.rows(slug=campaign.slug)
-        lines = thread_lines(FactStore(database).facts(campaign.slug))
-        page = metrics_page(settings, campaign.slug)
-        problems = problem_lines(RecipientStore(database).problems(campaign.id), overrides.problems)
-        desired = desired_tabs(campaign, metrics, lines, problems, page_url=page)
-        with (
-            only_writer(database, campaign.metrics_spreadsheet_id, holder=context.run_id),
-            own_write(database, sheets, campaign.metrics_spreadsheet_id) as write,
-        ):
-            result = export_tabs(sheets, settings, campaign, desired)
-            write.has_changed_something = result.write_requests > 0
-        if computed_at is not None:
-            store.mark_exported(campaign.id, exported_at=computed_at, content_hash=result.content_hash)
+        result, overrides = export_campaign(database, sheets, settings, campaign, holder=context.run_id)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(result.content_hash),
         metadata={
@@ -264,7 +242,7 @@ def portfolio_metrics(
     from cheerful_pipelines.metrics.plots import portfolio_plots  # matplotlib costs a second at import
 
     with dagster_failures():
-        rows = MetricStore(database).rows(grains=["campaign", "day"])
+        rows = MetricStore(database.for_every_client()).rows(grains=["campaign", "day"])
     return dg.MaterializeResult(
         metadata={
             **portfolio_numbers(rows),
@@ -305,16 +283,6 @@ def headline_numbers(rows: Sequence[MetricRow]) -> dict[str, float | int]:
         for row in rows
         if row.grain == "campaign" and row.metric in HEADLINE and row.value is not None
     }
-
-
-def metrics_page(settings: Settings, slug: str) -> str:
-    """The page in Dagster's UI that shows the campaign's numbers."""
-    return f"{settings.web_url.rstrip('/')}/assets/campaign_metrics?view=partitions&partition={quote(slug)}"
-
-
-def sheet_url(spreadsheet_id: str) -> str:
-    """The sheet in a browser."""
-    return f"https://docs.google.com/spreadsheets/d/{quote(spreadsheet_id)}"
 
 
 ASSETS = [campaign_metrics, campaign_report, metrics_sheet, portfolio_metrics]

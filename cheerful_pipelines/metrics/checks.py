@@ -7,9 +7,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
-from cheerful_pipelines.metrics.assets import metrics_page
 from cheerful_pipelines.metrics.consistency import (
     funnel_that_widens,
     parts_that_miss_the_whole,
@@ -17,6 +16,7 @@ from cheerful_pipelines.metrics.consistency import (
 )
 from cheerful_pipelines.metrics.export import read_back
 from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.links import metrics_page
 from cheerful_pipelines.metrics.sheet_tabs import desired_tabs, problem_lines
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.metrics.thread_lines import thread_lines
@@ -59,7 +59,7 @@ def campaign_metrics_hold_together(
 def hold_together(database: Database, slug: str) -> Iterator[dg.AssetCheckResult]:
     """See campaign_metrics_hold_together."""
     with dagster_failures():
-        rows = MetricStore(database).rows(slug=slug)
+        rows = MetricStore(database_of_campaign(database, slug)).rows(slug=slug)
     for name, (rule, _) in _RULES.items():
         broken = rule(rows)
         yield dg.AssetCheckResult(
@@ -92,6 +92,7 @@ def sheet_equals_database(
     """Read-back. A warning only: a client who edits our cells does no harm, the next export mends them."""
     with dagster_failures():
         campaign = CampaignStore(database).campaign(context.partition_key)
+        database = database.for_client(campaign.user_id)
         if campaign.metrics_spreadsheet_id is None:
             return dg.AssetCheckResult(passed=True, metadata={"skipped": "no sheet configured"})
         store = MetricStore(database)

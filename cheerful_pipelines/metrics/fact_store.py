@@ -104,15 +104,13 @@ class FactStore:
     def facts(self, slug: str) -> CampaignFacts:
         """Everything that the campaign's numbers rest on. Raises NotFoundError for an unknown campaign."""
         found = CampaignStore(self._database).campaign(slug)
-        with self._database.transaction() as connection:
-            _one_snapshot(connection)
+        with self._database.snapshot() as connection:
             return _facts(connection, found, None)
 
     def facts_and_news(self, slug: str) -> tuple[CampaignFacts, News]:
         """As `facts`, and the noted news that they cover: all of it."""
         found = CampaignStore(self._database).campaign(slug)
-        with self._database.transaction() as connection:
-            _one_snapshot(connection)
+        with self._database.snapshot() as connection:
             noted = connection.execute(_NEWS, {"id": found.id, "most": None}).all()
             return _facts(connection, found, None), {row.id: row.recipient_id for row in noted}
 
@@ -121,8 +119,7 @@ class FactStore:
         delivery report ties to them; and the noted news that this covers. None where it is more than `most` people.
         """
         found = CampaignStore(self._database).campaign(slug)
-        with self._database.transaction() as connection:
-            _one_snapshot(connection)
+        with self._database.snapshot() as connection:
             noted = connection.execute(_NEWS, {"id": found.id, "most": 20 * most}).all()
             ids = {row.recipient_id for row in noted}
             if len(noted) == 20 * most or len(ids) > most:
@@ -131,10 +128,6 @@ class FactStore:
             if len(ids) > most:
                 return None
             return _facts(connection, found, ids), {row.id: row.recipient_id for row in noted}
-
-
-def _one_snapshot(connection: sa.Connection) -> None:
-    connection.execute(sa.text("set transaction isolation level repeatable read, read only"))
 
 
 def _with_relatives(connection: sa.Connection, campaign_id: UUID, ids: set[int], most: int) -> set[int]:
@@ -187,7 +180,7 @@ def _recipients(
         columns.sheet_row,
         columns.removed_at.is_not(None).label("is_removed"),
         columns.suppressed_reason.is_not(None).label("is_suppressed"),
-    ).where(columns.campaign_id == campaign_id, _among(columns.id, only))
+    ).where(columns.campaign_id == campaign_id, columns.erased_at.is_(None), _among(columns.id, only))
     return tuple(
         RecipientFact(
             id=number, email_key=key, name=name, handle=handle, sheet_row=row, is_removed=removed,

@@ -17,9 +17,15 @@ from cheerful_pipelines.metrics.outcome_document import document_of, hash_of, ou
 from cheerful_pipelines.metrics.outcomes import Outcome
 from cheerful_pipelines.metrics.receipts import changes_between
 from cheerful_pipelines.metrics.store import lock_mark, replace_rows
-from cheerful_pipelines.storage.copy_rows import copy_rows
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import campaign_mark, campaign_metric, outcome_news, recipient_outcome
+from cheerful_pipelines.storage.insert_rows import insert_rows
+from cheerful_pipelines.storage.tables import (
+    campaign_mark,
+    campaign_metric,
+    campaign_recipient,
+    outcome_news,
+    recipient_outcome,
+)
 
 _COUNTED = tuple(key for key, item in BY_KEY.items() if item.unit in ("recipients", "messages", "threads"))
 _MOST_CHANGES = 500
@@ -68,12 +74,12 @@ class OutcomeStore:
             ]
             before = _documents(connection, [one.recipient_id for one in changed if one.recipient_id in stored])
             _close(connection, list(before), read_at)
-            copy_rows(
+            insert_rows(
                 connection, recipient_outcome,
                 [_row(one, documents, hashes, zone, campaign_id, read_at, run_id) for one in changed],
             )  # fmt: skip
             if is_everybody:
-                counts, timings = _counted_anew(outcomes, zone)
+                counts, timings = _counted_anew([*outcomes, *_of_erased(connection, campaign_id)], zone)
             else:
                 counts = _stored_counts(connection, campaign_id)
                 for one in changed:
@@ -174,6 +180,17 @@ def _documents(connection: sa.Connection, ids: Collection[int]) -> dict[int, Out
         _any(columns.recipient_id, ids), columns.valid_to.is_(None)
     )
     return {number: outcome_of(number, document) for number, document in connection.execute(statement)} if ids else {}
+
+
+def _of_erased(connection: sa.Connection, campaign_id: UUID) -> list[Outcome]:
+    """What was counted of people before they were forgotten: their mail is gone, the numbers stay."""
+    columns, person = recipient_outcome.c, campaign_recipient.c
+    rows = connection.execute(
+        sa.select(columns.recipient_id, columns.document)
+        .join(campaign_recipient, person.id == columns.recipient_id)
+        .where(person.campaign_id == campaign_id, person.erased_at.is_not(None), columns.valid_to.is_(None))
+    )
+    return [outcome_of(number, document) for number, document in rows]
 
 
 def _close(connection: sa.Connection, ids: Collection[int], at: datetime) -> None:

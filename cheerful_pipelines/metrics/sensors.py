@@ -55,7 +55,7 @@ def portfolio(
     context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
 ) -> dg.SensorResult | dg.SkipReason:
     """One query a tick."""
-    newest = MetricStore(database).newest_computed_at()
+    newest = MetricStore(database.for_every_client()).newest_computed_at()
     decided = decide(newest, Watermark.from_cursor(context.cursor), datetime.now(UTC))
     if isinstance(decided, str):
         return dg.SkipReason(decided)
@@ -74,7 +74,7 @@ def metric_definitions(
     _context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """One query a tick. After a change of definitions each campaign is asked for once."""
-    slugs = MetricStore(database).campaigns_of_other_definitions(definitions_in_force())
+    slugs = MetricStore(database.for_every_client()).campaigns_of_other_definitions(definitions_in_force())
     if not slugs:
         return dg.SkipReason(f"Every campaign is counted by definitions {definitions_in_force()}.")
     return [

@@ -34,7 +34,7 @@ def health_report_asset(
 ) -> dg.MaterializeResult[None]:
     """Read, and shown."""
     with dagster_failures():
-        report = health_report(settings, database, failed_work(context.instance, datetime.now(UTC)))
+        report = health_report(settings, database.for_every_client(), failed_work(context.instance, datetime.now(UTC)))
     return dg.MaterializeResult(
         metadata={
             **headline(report),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -10,6 +10,8 @@ from cheerful_pipelines.operations.models import FailedWork
 
 LOOKED_BACK = timedelta(days=2)
 _MOST_FAILURES = 200
+_LEAST_AGE_SECONDS = 30.0
+"""A run that has just begun may have ended between two questions."""
 _MOST_EVENTS = 2_000
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -62,12 +64,29 @@ def automation_here() -> tuple[list[str], list[str]]:
     return stopped, sorted(name for name, found in beats.items() if found.required and not found.healthy)
 
 
+def pools_here() -> tuple[dict[str, int], list[str]]:
+    """(slots of each pool that was used, pools in which a run that is over holds a slot)."""
+    with dg.DagsterInstance.get() as instance:
+        storage = instance.event_log_storage
+        slots, stuck = dict[str, int](), list[str]()
+        for pool in sorted(storage.get_concurrency_keys()):
+            info = storage.get_concurrency_info(pool)
+            slots[pool] = info.slot_count
+            runs = [instance.get_run_by_id(run_id) for run_id in info.active_run_ids]
+            if any(run is None or run.is_finished for run in runs):
+                stuck.append(pool)
+    return slots, stuck
+
+
 def lost_runs(instance: dg.DagsterInstance, is_alive: Callable[[int, float], bool]) -> list[dg.DagsterRun]:
     """Runs that count as under way though the process that did their work is gone, and nobody would ever say so.
 
     Dagster's run monitoring asks a launcher that can tell; the default launcher cannot, and such a run would hold its
     tags and slots until its longest time is over. `is_alive`: of a process id, and when the run began (Unix seconds).
+    Celery's launcher calls a run RUNNING for as long as nobody says otherwise: there the workers are asked themselves.
     """
+    if (celery := getattr(instance.run_launcher, "celery", None)) is not None:
+        return _lost_in_celery(instance, celery)
     if instance.run_launcher.supports_check_run_worker_health:
         return []
     lost = []
@@ -81,6 +100,22 @@ def lost_runs(instance: dg.DagsterInstance, is_alive: Callable[[int, float], boo
         if pids and not is_alive(pids[-1], record.start_time or 0.0):
             lost.append(record.dagster_run)
     return lost
+
+
+def _lost_in_celery(instance: dg.DagsterInstance, celery: Any) -> list[dg.DagsterRun]:
+    """Runs whose task no worker has. Where no worker answers at all, nothing is judged."""
+    answers = celery.control.inspect(timeout=3.0).active()
+    if not answers:
+        return []
+    active = {task["id"] for tasks in answers.values() for task in tasks}
+    began_before = datetime.now(UTC).timestamp() - _LEAST_AGE_SECONDS
+    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
+    return [
+        record.dagster_run
+        for record in instance.get_run_records(under_way)
+        if (record.start_time or 0.0) < began_before
+        and record.dagster_run.tags.get("dagster-celery/task_id") not in active
+    ]
 
 
 def checks_since(instance: dg.DagsterInstance, cursor: int | None) -> tuple[list[CheckSeen], int | None]:

@@ -47,6 +47,17 @@ class HealthStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def oldest_lag_seconds(self) -> int | None:
+        """Of the active mailbox that is furthest behind; None without any."""
+        statement = sa.text(
+            "select extract(epoch from clock_timestamp() - "
+            "min(coalesce(greatest(m.in_step_at, m.live_marked_at), a.created_at)))::float8 "
+            "from gmail_account a left join account_mark m on m.gmail_account_id = a.id where a.status = 'active'"
+        )
+        with self._database.transaction() as connection:
+            lag = connection.execute(statement).scalar_one()
+        return None if lag is None else max(0, round(lag))
+
     def read(self) -> tuple[datetime, tuple[AccountHealth, ...], tuple[CampaignHealth, ...], dict[str, Any]]:
         """(now, mailboxes by alias, campaigns by slug, numbers of the whole)."""
         with self._database.transaction() as connection:

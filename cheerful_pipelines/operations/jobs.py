@@ -1,11 +1,15 @@
 """The launchpad's side of operations: a campaign's backfill with a typed config."""
 
+from datetime import UTC, datetime
+
 import dagster as dg
 from pydantic import Field
 
-from cheerful_pipelines.failures import API_RETRY, dagster_failures
+from cheerful_pipelines.campaigns.store import database_of_campaign
+from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.operations.request_backfill import estimate_as_markdown, request_backfill
+from cheerful_pipelines.operations.retention import let_go
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -38,8 +42,9 @@ def ask_for_backfill(
     """The estimate stands in the output's metadata; the runs carry the tag cheerful/backfill."""
     with dagster_failures():
         found = request_backfill(
-            settings, database, blobs, gmail_clients, config.campaign, since=config.since, until=config.until,
-            only=config.only, estimate_only=config.estimate_only, requested_by=f"run {context.run_id}",
+            settings, database_of_campaign(database, config.campaign), blobs, gmail_clients, config.campaign,
+            since=config.since, until=config.until, only=config.only, estimate_only=config.estimate_only,
+            requested_by=f"run {context.run_id}",
         )  # fmt: skip
     number = "only estimated" if found.number is None else str(found.number)
     context.log.info(
@@ -69,4 +74,27 @@ def campaign_backfill() -> None:
     ask_for_backfill()
 
 
-JOBS = [campaign_backfill]
+@dg.op(retry_policy=DATABASE_RETRY, pool="database", description="Let go what is older than the settings keep it.")
+def let_go_by_age(
+    context: dg.OpExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    database: dg.ResourceParam[Database],
+    blobs: dg.ResourceParam[BlobStore],
+) -> None:
+    """Nothing, unless CHEERFUL_KEEP_RAW_MAIL_DAYS or CHEERFUL_KEEP_RATIONALES_DAYS say so."""
+    with dagster_failures():
+        gone = let_go(settings, database, blobs, datetime.now(UTC))
+    context.log.info(f"{gone.raw_mails} raw mails and {gone.rationales} rationales were let go")
+
+
+@dg.job(
+    name="retention",
+    description="Let go raw mail and the words of verdicts by age: CHEERFUL_KEEP_RAW_MAIL_DAYS and "
+    "CHEERFUL_KEEP_RATIONALES_DAYS. Rows, labels and numbers stay.",
+)
+def retention() -> None:
+    """Every night."""
+    let_go_by_age()
+
+
+JOBS = [campaign_backfill, retention]

@@ -63,7 +63,7 @@ def campaign_backfills(
     context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
 ) -> dg.SensorResult | dg.SkipReason:
     """One query where nothing is under way."""
-    store, requests = BackfillStore(database), list[dg.RunRequest]()
+    store, requests = BackfillStore(database.for_every_client()), list[dg.RunRequest]()
     open_ones = store.backfills(open_only=True)
     if not open_ones:
         return dg.SkipReason("No backfill is under way.")
@@ -122,6 +122,7 @@ def alerts(
     context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
 ) -> dg.RunRequest | dg.SkipReason:
     """What could not be said is tried again with the next tick. A new installation gets its first health report."""
+    database = database.for_every_client()
     store, now = AlertStore(database), datetime.now(UTC)
     report = health_report(settings, database, failed_work(context.instance, now))
     found = troubles(report, lag_minutes=settings.alert_lag_minutes)

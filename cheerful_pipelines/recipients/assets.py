@@ -80,6 +80,7 @@ def sheet_recipients(
     """Plan, guard, write; then tell the client's sheet what could not be taken."""
     with dagster_failures():
         campaign = CampaignStore(database).campaign(context.partition_key)
+        database = database.for_client(campaign.user_id)
         store = RecipientStore(database)
         try:
             plan = plan_import(
@@ -87,6 +88,7 @@ def sheet_recipients(
                 store,
                 campaign,
                 share=settings.removal_guard_share,
+                hash_key=settings.optional_hash_key(),
                 allow_removals=config.allow_removals,
             )
         except SheetContentError as error:
@@ -131,7 +133,11 @@ def preview_import(
     """An AssetObservation of `sheet_recipients` carries what was found."""
     with dagster_failures():
         campaign = CampaignStore(database).campaign(context.partition_key)
-        plan = plan_import(sheets, RecipientStore(database), campaign, share=settings.removal_guard_share)
+        database = database.for_client(campaign.user_id)
+        plan = plan_import(
+            sheets, RecipientStore(database), campaign, share=settings.removal_guard_share,
+            hash_key=settings.optional_hash_key(),
+        )  # fmt: skip
     context.log_event(
         dg.AssetObservation(
             asset_key="sheet_recipients",

@@ -24,6 +24,7 @@ MOST_ROWS_NAMED = 50
 
 def _newest(context: dg.AssetCheckExecutionContext, database: Database) -> tuple[Campaign, ImportRecord]:
     campaign = CampaignStore(database).campaign(context.partition_key)
+    database = database.for_client(campaign.user_id)
     record = RecipientStore(database).newest_import(campaign.id)
     if record is None:
         raise NotFoundError(f"{campaign.slug} was never imported.", what_to_do="Materialize sheet_recipients first.")
@@ -143,7 +144,7 @@ def nobody_suppressed_is_listed(
 ) -> dg.AssetCheckResult:
     """WARN with the rows: whoever writes the mails must leave these out. As known now, not at the import."""
     campaign, _ = _newest(context, database)
-    store = RecipientStore(database)
+    store = RecipientStore(database.for_client(campaign.user_id))
     keys = store.suppressions(campaign.user_id)
     rows = sorted(
         item.sheet_row for item in store.current(campaign.id).recipients if item.is_active and item.email_key in keys

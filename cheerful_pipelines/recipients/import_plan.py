@@ -22,6 +22,7 @@ from cheerful_pipelines.recipients.parse_rows import parse_rows
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.sheets.models import Cell, SheetSource, SheetWindow
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.storage.erased_people import ErasedPeople
 
 READS_OF_AN_EDITED_SHEET = 3
 
@@ -67,13 +68,22 @@ class ImportPlan(BaseModel):
 
 
 def plan_import(
-    sheets: SheetsClient, store: RecipientStore, campaign: Campaign, *, share: float, allow_removals: bool = False
+    sheets: SheetsClient,
+    store: RecipientStore,
+    campaign: Campaign,
+    *,
+    share: float,
+    hash_key: str | None,
+    allow_removals: bool = False,
 ) -> ImportPlan:
     """Read the sheet, then the database, and say what would happen."""
-    sheet = read_sheet(sheets, campaign)
+    sheet, erased = read_sheet(sheets, campaign), store.erased_people(campaign.user_id, hash_key)
+    sheet = sheet.model_copy(update={"parsed": without_erased(sheet.parsed, erased)})
     parsed = sheet.parsed
     stored = store.current(campaign.id)
-    diff = compare(stored.recipients, parsed.recipients, store.suppressions(campaign.user_id))
+    # One whose erasure is under way is not removed from the campaign: the numbers stay.
+    known = tuple(one for one in stored.recipients if not erased.has(one.email_key))
+    diff = compare(known, parsed.recipients, store.suppressions(campaign.user_id))
     before = store.newest_import(campaign.id)
     elsewhere = store.elsewhere(campaign.id, campaign.user_id, [found.email_key for found in parsed.recipients])
     also = [
@@ -96,6 +106,24 @@ def plan_import(
         drift=header_drift(before.layout, parsed.columns.layout) if before is not None else (),
         counts=count_import(parsed, diff, problems, sheet.hidden),
         expected_revision=stored.revision,
+    )
+
+
+def without_erased(parsed: ParsedSheet, erased: ErasedPeople) -> ParsedSheet:
+    """The sheet without the people who asked to be forgotten; their rows are told by number. Pure."""
+    gone = [found for found in parsed.recipients if erased.has(found.email_key)]
+    if not gone:
+        return parsed
+    rows = {found.sheet_row for found in gone}
+    reason = "This person asked to be forgotten. Nothing of the row is stored; please delete it from the sheet."
+    return parsed.model_copy(
+        update={
+            "recipients": tuple(found for found in parsed.recipients if found.sheet_row not in rows),
+            "problems": (
+                *(problem for problem in parsed.problems if problem.sheet_row not in rows),
+                *(RowProblem(sheet_row=row, kind="erased", reason=reason) for row in sorted(rows)),
+            ),
+        }
     )
 
 
@@ -159,7 +187,7 @@ class _Hashed(Iterator[list[Cell]]):
 
 
 def count_import(parsed: ParsedSheet, diff: RecipientDiff, problems: Sequence[RowProblem], hidden: int) -> ImportCounts:
-    """Where every row ended: rows = active + suppressed + duplicate + rejected + no_address. Pure."""
+    """Where every row ended: rows = active + suppressed + duplicate + rejected + no_address + erased. Pure."""
     kinds = Counter(problem.kind for problem in problems)
     return ImportCounts(
         rows=parsed.rows,
@@ -168,6 +196,7 @@ def count_import(parsed: ParsedSheet, diff: RecipientDiff, problems: Sequence[Ro
         rejected=kinds["rejected"],
         duplicate=kinds["duplicate"],
         no_address=kinds["no_address"],
+        erased=kinds["erased"],
         blank=parsed.blank,
         extra_address=kinds["extra_address"],
         error_cell=kinds["error_cell"],

@@ -13,6 +13,7 @@ PROBLEM_WORDS: Mapping[ProblemKind, str] = {
     "extra_address": "taken, with a remark",
     "error_cell": "taken without a value",
     "other_campaign": "taken, also elsewhere",
+    "erased": "not taken: asked to be forgotten",
 }
 
 

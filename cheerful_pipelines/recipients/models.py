@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-ProblemKind = Literal["rejected", "duplicate", "no_address", "extra_address", "error_cell", "other_campaign"]
-"""The first three say where a row ended; the others are remarks on a row that was taken."""
+ProblemKind = Literal["rejected", "duplicate", "no_address", "extra_address", "error_cell", "other_campaign", "erased"]
+"""The first three and `erased` say where a row ended; the others are remarks on a row that was taken."""
 
 SuppressedReason = Literal["opted_out", "hard_bounce"]
 
@@ -174,7 +174,7 @@ class RecipientDiff(BaseModel):
 
 
 class ImportCounts(BaseModel):
-    """Where the rows of an import ended: rows = active + suppressed + rejected + duplicate + no_address."""
+    """Where the rows of an import ended: rows = active + suppressed + rejected + duplicate + no_address + erased."""
 
     model_config = ConfigDict(frozen=True)
     rows: int
@@ -183,6 +183,8 @@ class ImportCounts(BaseModel):
     rejected: int
     duplicate: int
     no_address: int
+    erased: int = 0
+    """Rows of people who asked to be forgotten; nothing of them is stored."""
     blank: int
     extra_address: int
     error_cell: int

@@ -83,8 +83,8 @@ HARD_BOUNCES = """
                  join campaign c on c.id = p.campaign_id and c.user_id = :user_id
                  join campaign_sender s on s.campaign_id = c.id)
         on p.email_key = f.email_key and s.gmail_account_id = f.gmail_account_id
-     where exists (select 1 from gmail_message m where m.gmail_account_id = f.gmail_account_id
-                      and m.to_keys @> array[f.email_key] and 'SENT' = any(m.label_ids))
+     where exists (select 1 from cheerful_mail_naming(array[f.email_key]) m
+                    where m.gmail_account_id = f.gmail_account_id and m.is_sent)
      group by f.email_key
 """
 

@@ -100,7 +100,7 @@ def sheet_changes(
     sheets: dg.ResourceParam[SheetsClient],
 ) -> dg.SensorResult | dg.SkipReason:
     """Look, decide, request."""
-    watched = from_slug_on(RecipientStore(database).sheets_to_watch(), context.cursor)
+    watched = from_slug_on(RecipientStore(database.for_every_client()).sheets_to_watch(), context.cursor)
     states, go_on_at = look(watched, lambda spreadsheet_id: sheets.drive_version(spreadsheet_id, tries=1))
     now = datetime.now(UTC)
 

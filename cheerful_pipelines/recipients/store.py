@@ -27,6 +27,7 @@ from cheerful_pipelines.recipients.models import (
     Suppression,
 )
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.erased_people import ErasedPeople, erased_people
 from cheerful_pipelines.storage.outcome_news import note_recipients
 from cheerful_pipelines.storage.tables import (
     campaign,
@@ -52,7 +53,7 @@ class RecipientStore:
     def current(self, campaign_id: UUID) -> StoredList:
         """Every stored recipient, removed ones too, with the revision they belong to."""
         statement = sa.select(*(campaign_recipient.c[name] for name in StoredRecipient.model_fields)).where(
-            campaign_recipient.c.campaign_id == campaign_id
+            campaign_recipient.c.campaign_id == campaign_id, campaign_recipient.c.erased_at.is_(None)
         )
         with self._database.transaction() as connection:
             # The revision first: an import that finishes in between makes `apply` refuse, never the other way.
@@ -72,6 +73,11 @@ class RecipientStore:
             left = connection.execute(sa.text(queries.OPT_OUTS), {"user_id": user_id}).all()
         found = {key: Suppression(reason="hard_bounce", campaign=slug) for key, slug in bounced}
         return found | {key: Suppression(reason="opted_out", campaign=slug) for key, slug in left}
+
+    def erased_people(self, user_id: UUID, hash_key: str | None) -> ErasedPeople:
+        """Whom an import must leave out."""
+        with self._database.transaction() as connection:
+            return erased_people(connection, user_id, key_hex=hash_key)
 
     def elsewhere(self, campaign_id: UUID, user_id: UUID, keys: Sequence[str]) -> dict[str, tuple[str, int]]:
         """Which of these people another active campaign of the client lists: key to (slug, row)."""

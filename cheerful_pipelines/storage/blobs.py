@@ -78,6 +78,11 @@ class BlobStore:
             )
         return content
 
+    def delete(self, key: str) -> None:
+        """Remove for good. One that is not there is no trouble."""
+        with contextlib.suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
+            obstore.delete(self._store, self._path(key))
+
     @staticmethod
     def _path(key: str) -> str:
         return f"raw/{key[:2]}/{key}.zst"

@@ -8,6 +8,7 @@ from psycopg2 import sql
 
 CHEERFUL_DATABASE = "cheerful"
 DAGSTER_DATABASE = "dagster"
+PIPELINE_ROLE = "cheerful_pipeline"
 
 
 class EmbeddedPostgres:
@@ -22,8 +23,11 @@ class EmbeddedPostgres:
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._server: Any = get_server(folder, cleanup_mode=None)
 
-    def url(self, database: str) -> str:
-        """SQLAlchemy URL of a database on this server; the database is made if it is absent."""
+    def url(self, database: str, *, as_pipeline: bool = False) -> str:
+        """SQLAlchemy URL of a database on this server, as its owner or as the pipeline's own role.
+
+        Database and role are made if they are absent; what the role may do comes with the migrations.
+        """
         connection = psycopg2.connect(str(self._server.get_uri(database="postgres")))
         try:
             connection.autocommit = True  # "create database" refuses to run in a transaction
@@ -31,9 +35,16 @@ class EmbeddedPostgres:
                 cursor.execute("select 1 from pg_database where datname = %s", (database,))
                 if cursor.fetchone() is None:
                     cursor.execute(sql.SQL("create database {}").format(sql.Identifier(database)))
+                cursor.execute("select rolcanlogin from pg_roles where rolname = %s", (PIPELINE_ROLE,))
+                found = cursor.fetchone()
+                if found is None or not found[0]:
+                    made = "create role {} login noinherit" if found is None else "alter role {} login"
+                    cursor.execute(sql.SQL(made).format(sql.Identifier(PIPELINE_ROLE)))
         finally:
             connection.close()
         url = str(self._server.get_uri(database=database))
+        if as_pipeline:
+            url = url.replace("//postgres:", f"//{PIPELINE_ROLE}:", 1)
         return url.replace("postgresql://", "postgresql+psycopg2://", 1)
 
     def stop(self) -> None:

@@ -29,7 +29,7 @@ def alembic_config() -> Config:
 def migrate(database: Database, *, to: str = "head") -> None:
     """Upgrade in one transaction, to the newest migration or a named one. Harmless when already there."""
     config = alembic_config()
-    with database.engine.begin() as connection:
+    with database.login_transaction() as connection:
         # Two processes that start together must not migrate together.
         connection.execute(sa.text("select pg_advisory_xact_lock(hashtext('cheerful migrate'))"))
         config.attributes["connection"] = connection
@@ -38,7 +38,7 @@ def migrate(database: Database, *, to: str = "head") -> None:
 
 def is_current(database: Database) -> bool:
     """Whether the database stands at the newest migration. Raises TransientError where it cannot be reached."""
-    with database.transaction() as connection:
+    with database.login_transaction() as connection:
         found = MigrationContext.configure(connection).get_current_revision()
     return found == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
@@ -46,8 +46,8 @@ def is_current(database: Database) -> bool:
 def main() -> None:
     """The command: our own errors as one sentence."""
     try:
-        database = Database(load_settings().require_database_url())
-        with database.transaction():  # says in words what is wrong where nothing answers
+        database = Database(load_settings().require_migration_database_url())
+        with database.login_transaction():  # says in words what is wrong where nothing answers
             pass
         migrate(database)
     except CheerfulError as error:

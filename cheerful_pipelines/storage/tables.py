@@ -183,6 +183,7 @@ campaign_recipient = sa.Table(
     _when("removed_at"),  # soft removal: history and metrics stay
     sa.Column("suppressed_reason", sa.Text),  # why this person must not be written to
     sa.Column("suppressed_in", sa.Text),  # slug of the campaign in which it happened; null: none of ours
+    _when("erased_at"),  # asked to be forgotten: no personal data, no import touches the row, the numbers stay
     _created(),
     _when("updated_at"),
     sa.Column("run_id", sa.Text),
@@ -251,7 +252,9 @@ recipient_problem = sa.Table(
     sa.Column("name", sa.Text),  # of a row without an address: whom to find one for
     sa.Column("handle", sa.Text),
     sa.Column("run_id", sa.Text),
-    _one_of("kind", *("rejected", "duplicate", "no_address", "extra_address", "error_cell", "other_campaign")),
+    _one_of(
+        "kind", *("rejected", "duplicate", "no_address", "extra_address", "error_cell", "other_campaign", "erased")
+    ),
 )
 
 # --- what was said ------------------------------------------------------------------------------------------------
@@ -286,6 +289,7 @@ gmail_message = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("ingest_seq", sa.BigInteger, nullable=False, index=True),  # of the newest event of this copy
     _when("deleted_at"),  # tombstone: gone from Gmail
+    _when("raw_deleted_at"),  # the raw bytes were let go by age
     # parsed from the raw bytes; can be parsed again at any time
     sa.Column("parser_version", sa.Text, nullable=False),
     sa.Column("parse_error", sa.Text),  # a reason; the raw bytes are kept all the same
@@ -700,6 +704,22 @@ backfill_part = sa.Table(
     _one_of("stage", "sheet", "archive", "campaign"),
     _one_of("state", "waiting", "requested", "done", "failed", "cancelled"),
 )
+
+person_request = sa.Table(
+    "person_request",  # who asked for their data or to be forgotten, by a keyed hash of the address
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("address_hash", sa.Text, nullable=False),
+    sa.Column("requested_by", sa.Text, nullable=False),
+    _created(),
+    _when("finished_at"),
+    sa.Column("blobs_to_remove", ARRAY(sa.Text)),  # their rows are gone; null once the bytes are, too
+    sa.Column("report", JSONB),  # people/models.py: ErasureReport; counts only
+    _one_of("kind", "erase", "export"),
+)
+sa.Index("ix_person_request_user_id_kind", person_request.c.user_id, person_request.c.kind)
 
 alert = sa.Table(
     "alert",  # what is wrong, or was: said once when it begins and once when it ends. Ids only, no client's data

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from cheerful_pipelines.campaigns.store import database_of_campaign
 from cheerful_pipelines.failures import DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.settings import Settings
@@ -61,7 +62,7 @@ def threads_result(
 ) -> dg.MaterializeResult[Any]:
     """What materializing one campaign does, for a run of one and for a run of many."""
     with dagster_failures():
-        report = process_campaign(ThreadStore(database), blobs, slug, run_id=run_id)
+        report = process_campaign(ThreadStore(database_of_campaign(database, slug)), blobs, slug, run_id=run_id)
     return dg.MaterializeResult(
         metadata=_metadata(report, settings),
         # What the states follow from: mail up to a number, an import, and the rules.

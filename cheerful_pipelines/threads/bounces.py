@@ -14,7 +14,7 @@ from typing import Literal
 
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.threads import report_text
-from cheerful_pipelines.threads.mail_parts import header_text, read_parts, text_of, walk
+from cheerful_pipelines.threads.mail_parts import header_text, payload_of, read_parts, text_of, walk
 from cheerful_pipelines.threads.models import FailedRecipient
 
 ReportKind = Literal["bounce", "delayed", "delivered", "complaint"]
@@ -90,7 +90,7 @@ def read_report(raw: bytes) -> DeliveryReport | None:
 def _passed_on(parts: list[Message]) -> DeliveryReport | None:
     """A gateway that blames nobody itself and hands on the report that it got."""
     for part in parts:
-        payload = part.get_payload()
+        payload = payload_of(part)
         if part.get_content_type() == "message/rfc822" and isinstance(payload, list) and payload:
             inner = payload[0]
             if isinstance(inner, Message) and _report_type(inner) == "delivery-status":
@@ -157,7 +157,7 @@ _KNOWN_ACTIONS = ("failed", "delayed", "delivered", "relayed", "expanded")
 
 def _blocks(part: Message) -> list[dict[str, str]]:
     """Header blocks of a delivery-status part; parsed from its text where the structure was damaged."""
-    payload = part.get_payload()
+    payload = payload_of(part)
     if isinstance(payload, list):
         lines = [
             [(name.lower(), re.sub(r"\s+", " ", str(value))) for name, value in item.items()]
@@ -306,7 +306,7 @@ def _embedded_message_id(parts: list[Message]) -> str | None:
     for part in parts:
         kind = part.get_content_type()
         if kind in _ORIGINALS:
-            payload = part.get_payload()
+            payload = payload_of(part)
             inner = payload[0] if isinstance(payload, list) and payload else None
             value = inner.get("Message-ID") if isinstance(inner, Message) else None
             found = _MESSAGE_ID.search(str(value)) if value else report_text.message_id_line(text_of(part))

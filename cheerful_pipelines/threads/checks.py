@@ -4,7 +4,7 @@ import zlib
 
 import dagster as dg
 
-from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.failures import DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.storage.blobs import BlobStore
@@ -32,7 +32,7 @@ def threads_are_whole(
 def whole(database: Database, slug: str) -> dg.AssetCheckResult:
     """See threads_are_whole."""
     with dagster_failures():
-        store = ThreadStore(database)
+        store = ThreadStore(database_of_campaign(database, slug))
         counts = store.consistency(store.begin(slug).campaign_id)
     return dg.AssetCheckResult(passed=not any(counts.values()), metadata=dict(counts))
 
@@ -49,9 +49,7 @@ def replayed_sample_is_equal(
 ) -> dg.AssetCheckResult:
     """Another sample at each run, and every night: the run's id is the seed."""
     with dagster_failures():
-        return _replayed(
-            ThreadStore(database), blobs, context.partition_key, run_id=context.op_execution_context.run_id
-        )
+        return _replayed(database, blobs, context.partition_key, run_id=context.op_execution_context.run_id)
 
 
 @dg.asset_check(
@@ -69,7 +67,7 @@ def attributions_are_sure(
 def sure(database: Database, slug: str) -> dg.AssetCheckResult:
     """See attributions_are_sure."""
     with dagster_failures():
-        store = ThreadStore(database)
+        store = ThreadStore(database_of_campaign(database, slug))
         rows = store.attributions(store.begin(slug).campaign_id)
         doubtful = sorted({f"{row.gmail_account_id}/{row.gmail_thread_id}" for row in rows if row.is_ambiguous})
     return dg.AssetCheckResult(
@@ -79,7 +77,8 @@ def sure(database: Database, slug: str) -> dg.AssetCheckResult:
     )
 
 
-def _replayed(store: ThreadStore, blobs: BlobStore, slug: str, *, run_id: str) -> dg.AssetCheckResult:
+def _replayed(database: Database, blobs: BlobStore, slug: str, *, run_id: str) -> dg.AssetCheckResult:
+    store = ThreadStore(database_of_campaign(database, slug))
     report = replay_campaign(store, blobs, slug, sample=_SAMPLE, seed=zlib.crc32(f"{run_id} {slug}".encode()))
     return dg.AssetCheckResult(
         passed=not report.differences,
@@ -106,7 +105,7 @@ def prove_each_campaign(
     """Dagster has no partitioned run of checks alone: the results are logged for each campaign's partition."""
     with dagster_failures():
         for slug in [one.slug for one in campaigns.campaigns() if one.status != "DRAFT"]:
-            result = _replayed(ThreadStore(database), blobs, slug, run_id=context.run_id)
+            result = _replayed(database, blobs, slug, run_id=context.run_id)
             context.log_event(  # its annotation leaves out what its code takes
                 dg.AssetCheckEvaluation(  # type: ignore[arg-type]
                     asset_key=dg.AssetKey("email_threads"),

@@ -7,6 +7,7 @@ import email
 import email.policy
 import re
 from collections.abc import Iterator
+from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
 from email.parser import BytesHeaderParser
@@ -37,9 +38,17 @@ def walk(root: Message) -> Iterator[Message]:
         yield part
         if part.get_content_type() in ("message/rfc822", "message/delivery-status", "message/global"):
             continue
-        payload = part.get_payload()
+        payload = payload_of(part)
         if isinstance(payload, list):
             waiting.extend(item for item in reversed(payload) if isinstance(item, Message))
+
+
+def payload_of(part: Message) -> object:
+    """Parts of a multipart, or text as it stands; empty where its charset is none that Python could even look up."""
+    try:
+        return part.get_payload()
+    except (ValueError, LookupError, AssertionError):
+        return ""
 
 
 def text_of(part: Message) -> str:
@@ -49,7 +58,7 @@ def text_of(part: Message) -> str:
     except (ValueError, LookupError, AssertionError):
         payload = None
     if not isinstance(payload, bytes):
-        inner = part.get_payload()
+        inner = payload_of(part)
         if isinstance(inner, list):
             return "\n\n".join(str(item) for item in inner[:50])[:_LONGEST_TEXT]
         return str(inner or "")[:_LONGEST_TEXT]
@@ -70,6 +79,6 @@ def header_text(part: Message, name: str) -> str:
             for piece, charset in decode_header(str(value))
         ]
         text = "".join(pieces)
-    except (ValueError, LookupError, AssertionError, TypeError, AttributeError):
+    except (ValueError, LookupError, AssertionError, TypeError, AttributeError, MessageError):
         text = str(value)
     return re.sub(r"\s+", " ", text).strip()

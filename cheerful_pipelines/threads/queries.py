@@ -21,14 +21,20 @@ RELATED = """
      where m.user_id = :user_id and m.rfc822_message_id = any(:ids)
     union
     select g.gmail_account_id, g.gmail_thread_id
-      from gmail_message g join gmail_account a on a.id = g.gmail_account_id
-     where a.user_id = :user_id and (g.reference_ids && cast(:ids as text[]) or g.in_reply_to && cast(:ids as text[]))
+      from cheerful_mail_about(cast(:ids as text[])) g join gmail_account a on a.id = g.gmail_account_id
+     where a.user_id = :user_id
     union
     select g.gmail_account_id, g.gmail_thread_id
       from message_reading r
       join gmail_message g using (gmail_account_id, gmail_message_id)
       join gmail_account a on a.id = g.gmail_account_id
      where a.user_id = :user_id and r.bounced_message_id = any(:ids)
+"""
+
+THREADS_OF_PEOPLE = """
+    select distinct g.gmail_account_id, g.gmail_thread_id
+      from cheerful_mail_naming(cast(:people as text[])) g
+      join campaign_sender s on s.gmail_account_id = g.gmail_account_id and s.campaign_id = :campaign_id
 """
 
 REPORTS = """

@@ -37,7 +37,7 @@ def replay_campaign(
     `sample` threads at random (by `seed`), or all. Raises NotFoundError for an unknown campaign or lost raw mail.
     """
     work = store.begin(slug)
-    threads = sorted(store.attributed_threads(work.campaign_id))
+    threads = sorted(store.attributed_threads(work.campaign_id) - store.threads_without_raw(work.campaign_id))
     if sample is not None and sample < len(threads):
         threads = sorted(Random(seed).sample(threads, sample))
     states = equal = other = 0

@@ -109,7 +109,7 @@ def campaign_fanout(
     context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
 ) -> dg.SensorResult | dg.SkipReason:
     """An idle tick is one query: nothing else is asked while its fingerprint stays the same."""
-    store, now = ThreadStore(database), datetime.now(UTC)
+    store, now = ThreadStore(database.for_every_client()), datetime.now(UTC)
     fingerprint = store.fingerprint()
     of_this_minute = f"{fingerprint}@{int(now.timestamp() // 60)}"
     if context.cursor in (fingerprint, of_this_minute):

@@ -185,19 +185,13 @@ class ThreadStore:
 
     def threads_of_people(self, work: CampaignWork, keys: Iterable[str]) -> set[ThreadKey]:
         """Threads of the campaign's senders in which one of these people writes or is written to."""
-        mail, sender = gmail_message.c, campaign_sender.c
         found: set[ThreadKey] = set()
         for chunk in in_batches(sorted(set(keys)), _CHUNK):
-            people = sa.cast(chunk, sa.ARRAY(sa.Text))
-            found |= self._keys(
-                sa.select(mail.gmail_account_id, mail.gmail_thread_id)
-                .where(
-                    sender.campaign_id == work.campaign_id,
-                    sender.gmail_account_id == mail.gmail_account_id,
-                    sa.or_(mail.from_key == sa.any_(people), mail.to_keys.overlap(people)),
+            with self._database.transaction() as connection:
+                rows = connection.execute(
+                    sa.text(queries.THREADS_OF_PEOPLE), {"people": list(chunk), "campaign_id": work.campaign_id}
                 )
-                .distinct()
-            )
+                found |= {(row[0], row[1]) for row in rows}
         return found
 
     def attributed_threads(self, campaign_id: UUID, among: Iterable[ThreadKey] | None = None) -> set[ThreadKey]:
@@ -210,6 +204,19 @@ class ThreadStore:
                 statement = statement.where(_thread_in(row, chunk))
             found |= self._keys(statement.distinct())
         return found
+
+    def threads_without_raw(self, campaign_id: UUID) -> set[ThreadKey]:
+        """Threads of which some raw mail was let go by age: they cannot be made again from it."""
+        row, mail = thread_attribution.c, gmail_message.c
+        return self._keys(
+            sa.select(row.gmail_account_id, row.gmail_thread_id)
+            .join(
+                gmail_message,
+                sa.and_(mail.gmail_account_id == row.gmail_account_id, mail.gmail_thread_id == row.gmail_thread_id),
+            )
+            .where(row.campaign_id == campaign_id, mail.raw_deleted_at.is_not(None))
+            .distinct()
+        )
 
     def report_candidates(self, work: CampaignWork, reader_version: str) -> set[ThreadKey]:
         """Threads with unread mail from mail systems: a bounce may stand in a thread that names no recipient."""

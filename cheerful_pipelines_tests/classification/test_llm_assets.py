@@ -344,7 +344,7 @@ def test_the_version_sensor_asks_once_and_rests_when_the_ui_shows_it(
 
 
 def _paid_run(url: str, stub_options: dict[str, Any], campaign_id: Any) -> None:
-    database = Database(url)
+    database = Database(url).for_every_client()
     classify_pending(VerdictStore(database), LlmClassifier(LlmOptions(**stub_options)), campaign_id, run_id="killed")
 
 
@@ -358,6 +358,7 @@ def test_a_killed_run_pays_twice_for_nothing_but_what_was_under_way(
     process = multiprocessing.get_context("spawn").Process(target=_paid_run, args=(database_url, settings, campaign.id))
     process.start()
     while stub.answered < 20:
+        assert process.is_alive()
         time.sleep(0.02)
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()

@@ -122,7 +122,7 @@ def test_recipients_are_previewed_listed_and_their_problems_told(google: LocalGo
     empty = cheerful("recipients", "list", "spring")
     store, sheets = RecipientStore(database), SheetsClient.from_settings(load_settings())
     campaign = CampaignStore(database).campaign("spring")
-    plan = plan_import(sheets, store, campaign, share=0.2)
+    plan = plan_import(sheets, store, campaign, share=0.2, hash_key=None)
     store.apply(campaign, plan.diff, plan.problems, expected_revision=0, record=plan.record("run"))
 
     assert "| added | 2 | new |" in preview.stdout, preview.output

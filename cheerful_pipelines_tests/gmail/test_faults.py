@@ -401,7 +401,7 @@ from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 
-database = Database(sys.argv[1])
+database = Database(sys.argv[1]).for_every_client()
 settings = Settings(local_google_url=sys.argv[2], credentials_key=sys.argv[4])
 campaigns = CampaignStore(database)
 account = campaigns.account("mia")

@@ -111,9 +111,9 @@ happenings: st.SearchStrategy[Callable[[Office], None]] = st.one_of(
 @given(st.lists(st.lists(happenings, min_size=1, max_size=3), min_size=1, max_size=4))
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_news_alone_gives_the_numbers_of_everybody_and_every_past_stays_readable(
-    database: Database, blobs: BlobStore, rounds: list[list[Callable[[Office], None]]]
+    database: Database, owner: Database, blobs: BlobStore, rounds: list[list[Callable[[Office], None]]]
 ) -> None:
-    with database.transaction() as connection:
+    with owner.login_transaction() as connection:
         connection.execute(sa.text(f"truncate {', '.join(table.fullname for table in metadata.sorted_tables)} cascade"))
     office = Office(database, blobs)
     pasts: list[tuple[datetime, list[MetricRow]]] = []

@@ -195,7 +195,7 @@ def test_what_is_said_alternates_for_each_trouble_whatever_comes_and_goes(
 ) -> None:
     """Never `new` twice without an `over` between, and in the end what is said is what is so."""
     with database.transaction() as connection:
-        connection.execute(sa.text("truncate alert"))
+        connection.execute(sa.text("delete from alert"))
     store, said = AlertStore(database), dict[str, str]()
     for number, (found, is_heard) in enumerate([*looks, ([], True)]):
         store.bring_up_to_date(found, kinds=STATE_KINDS, now=NOW + timedelta(minutes=number))

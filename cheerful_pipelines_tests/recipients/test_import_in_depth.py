@@ -386,7 +386,7 @@ def test_a_sheet_that_never_stands_still_is_passing_trouble(
     monkeypatch.setattr(importer.sheets, "read_ranges", read_and_edit)
 
     with pytest.raises(Exception, match="was edited each of the 3 times"):
-        plan_import(importer.sheets, importer.store, importer.campaign, share=0.2)
+        plan_import(importer.sheets, importer.store, importer.campaign, share=0.2, hash_key=None)
     assert importer.active() == 20
 
 

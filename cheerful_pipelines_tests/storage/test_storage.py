@@ -19,9 +19,9 @@ from cheerful_pipelines.errors import ConfigurationError, NotFoundError, Permane
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.blobs import BlobStore
-from cheerful_pipelines.storage.copy_rows import copy_rows
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
+from cheerful_pipelines.storage.insert_rows import insert_rows
 from cheerful_pipelines.storage.migrate import migrate
 from cheerful_pipelines.storage.tables import metadata
 
@@ -50,7 +50,7 @@ def test_an_older_database_keeps_its_recipients_and_knows_when_they_were_listed(
     """The migration that brought versions of recipients, on a database that has people in it."""
     database = Database(postgres.url(f"older_{uuid4().hex[:8]}"))
     migrate(database, to="0001")
-    with database.transaction() as connection:
+    with database.login_transaction() as connection:
         connection.execute(
             sa.text(
                 """
@@ -71,6 +71,7 @@ def test_an_older_database_keeps_its_recipients_and_knows_when_they_were_listed(
 
     migrate(database)
 
+    database = database.for_every_client()
     with database.transaction() as connection:
         campaign_id = connection.execute(sa.text("select id from campaign")).scalar_one()
     store, moment = RecipientStore(database), datetime(2026, 10, 3, tzinfo=UTC)
@@ -114,7 +115,7 @@ def test_a_failing_transaction_leaves_nothing(database: Database) -> None:
 def test_a_database_that_is_down_is_transient_and_says_what_to_do() -> None:
     down = Database("postgresql+psycopg2://nobody@127.0.0.1:1/none")
 
-    with pytest.raises(TransientError, match="CHEERFUL_DATABASE_URL"), down.transaction():
+    with pytest.raises(TransientError, match="CHEERFUL_DATABASE_URL"), down.for_every_client().transaction():
         pass
 
 
@@ -177,29 +178,29 @@ JSON = st.recursive(TEXTS | st.integers(-(2**31), 2**31) | st.booleans() | st.no
 
 @given(st.lists(st.tuples(TEXTS, st.none() | TEXTS, st.lists(TEXTS, max_size=3), JSON), min_size=1, max_size=5))
 @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_copied_rows_come_back_as_they_went_in(
+def test_inserted_rows_come_back_as_they_went_in(
     database: Database, rows: list[tuple[str, str | None, list[str], object]]
 ) -> None:
     table = sa.Table(
-        "copied", sa.MetaData(), sa.Column("a", sa.Text), sa.Column("b", sa.Text), sa.Column("c", ARRAY(sa.Text)),
-        sa.Column("d", JSONB),
+        "given", sa.MetaData(), sa.Column("a", sa.Text), sa.Column("b", sa.Text), sa.Column("c", ARRAY(sa.Text)),
+        sa.Column("d", JSONB), prefixes=["temporary"],
     )  # fmt: skip
     with database.transaction() as connection:
         table.create(connection)
-        copy_rows(connection, table, [dict(zip("abcd", row, strict=True)) for row in rows])
+        insert_rows(connection, table, [dict(zip("abcd", row, strict=True)) for row in rows])
         found = connection.execute(sa.select(table)).all()
         table.drop(connection)
 
     assert [tuple(row) for row in found] == [tuple(row) for row in rows]
 
 
-def test_a_row_that_postgres_refuses_is_refused_as_an_insert_would_be(database: Database) -> None:
-    table = sa.Table("copied", sa.MetaData(), sa.Column("a", sa.Text, primary_key=True))
+def test_a_row_that_postgres_refuses_is_refused_as_any_insert_would_be(database: Database) -> None:
+    table = sa.Table("given", sa.MetaData(), sa.Column("a", sa.Text, primary_key=True), prefixes=["temporary"])
     with database.transaction() as connection:
         table.create(connection)
-        copy_rows(connection, table, [])
+        insert_rows(connection, table, [])
         with pytest.raises(sa.exc.IntegrityError), connection.begin_nested():
-            copy_rows(connection, table, [{"a": "x"}, {"a": "x"}])
+            insert_rows(connection, table, [{"a": "x"}, {"a": "x"}])
         with pytest.raises(sa.exc.DataError), connection.begin_nested():
-            copy_rows(connection, table, [{"a": "nul \x00"}])
+            insert_rows(connection, table, [{"a": "nul \x00"}])
         assert connection.execute(sa.select(table)).all() == []

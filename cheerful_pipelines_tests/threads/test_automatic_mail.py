@@ -234,3 +234,18 @@ def test_a_report_whose_first_recipient_has_no_diagnostic_blames_the_second_for_
 
     assert found is not None
     assert [f.reason for f in found.failed] == ["user unknown", "mailbox full"]
+
+
+def test_an_encoded_word_that_is_none_is_read_as_it_stands() -> None:
+    """Found by fuzzing: base64 that cannot be decoded raised out of the reader of delivery reports."""
+    raw = b"From: mailer-daemon@brand.example\r\nSubject: =?utf-8?b?A?=\r\n\r\nYour mail was not delivered.\r\n"
+    read_report(raw)
+
+
+def test_a_charset_that_nobody_could_look_up_costs_only_its_part() -> None:
+    """Found by fuzzing: a NUL within the charset's name raised out of the reader of delivery reports."""
+    raw = (
+        b"From: mailer-daemon@brand.example\r\nSubject: Returned mail\r\nContent-Type: text/plain; "
+        b'charset="u\x00tf"\r\nContent-Transfer-Encoding: 8bit\r\n\r\nfailed: \xff ana@creator.example\r\n'
+    )
+    read_report(raw)

@@ -7,7 +7,7 @@ from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import metadata
 
 connection = context.config.attributes.get("connection")
-database = None if connection is not None else Database(load_settings().require_database_url())
+database = None if connection is not None else Database(load_settings().require_migration_database_url())
 if connection is None and database is not None:
     connection = database.engine.connect()
 context.configure(

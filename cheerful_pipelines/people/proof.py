@@ -1,0 +1,71 @@
+"""The proof that a person is gone: every text in every table of both databases, every stored mail, every sheet of ours.
+
+Tables are searched in search_store.py, whatever they are called.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from cheerful_pipelines.campaigns.models import Campaign
+from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
+from cheerful_pipelines.people.models import Person, Proof
+from cheerful_pipelines.people.search_store import SearchedTables, stored_blobs
+from cheerful_pipelines.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.storage.blobs import BlobStore
+from cheerful_pipelines.storage.engine import Database
+
+
+def prove_erased(
+    database: Database,
+    blobs: BlobStore,
+    person: Person,
+    *,
+    dagster_url: str | None,
+    sheets: SheetsClient | None = None,
+    campaigns: Sequence[Campaign] = (),
+) -> Proof:
+    """Search for every spelling of the person's addresses.
+
+    `database` as the person's client sees it. The client's own sheet of recipients is theirs to mend and not looked
+    at; of a metrics sheet, our tabs are.
+    """
+    searched = SearchedTables(person.patterns)
+    searched.search(database)
+    if dagster_url is not None:
+        searched.search_dagster(dagster_url)
+    found = searched.found
+    looked_at = _search_blobs(blobs, stored_blobs(database), person.patterns, found)
+    shown = _search_sheets(sheets, campaigns, person.patterns, found) if sheets is not None else 0
+    return Proof(tables=searched.tables, columns=searched.columns, blobs=looked_at, sheets=shown, found=tuple(found))
+
+
+def _search_blobs(blobs: BlobStore, hashes: Iterable[str], patterns: Sequence[str], found: list[str]) -> int:
+    """Raw bytes as they stand, and what they say once decoded."""
+    count = 0
+    for key in hashes:
+        try:
+            raw = blobs.get(key)
+        except NotFoundError:  # let go by age
+            continue
+        count += 1
+        parsed = parse_message(raw)
+        texts = (raw.decode("latin-1"), parsed.subject, parsed.body_text, parsed.body_html or "", str(parsed.headers))
+        if any(re.search(one, text.lower()) for one in patterns for text in texts):
+            found.append(f"blob {key[:12]}")
+    return count
+
+
+def _search_sheets(
+    sheets: SheetsClient, campaigns: Sequence[Campaign], patterns: Sequence[str], found: list[str]
+) -> int:
+    """Our own tabs in the campaigns' metrics sheets."""
+    wanted = [one.metrics_spreadsheet_id for one in campaigns if one.metrics_spreadsheet_id]
+    for spreadsheet_id in wanted:
+        tabs = [tab.title for tab in sheets.tabs(spreadsheet_id) if tab.title in TAB_TITLES]
+        for title, rows in zip(tabs, sheets.read_ranges(spreadsheet_id, tabs, dates_as_numbers=True), strict=True):
+            text = str(rows).lower()
+            if any(re.search(one, text) for one in patterns):
+                found.append(f"sheet {spreadsheet_id} {title}")
+    return len(wanted)

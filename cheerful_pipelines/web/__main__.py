@@ -1,0 +1,61 @@
+"""`python -m cheerful_pipelines.web -w workspace.yaml`: Dagster's UI with a login in front of it."""
+
+import argparse
+import sys
+
+import uvicorn
+from dagster import DagsterInstance
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import WorkspaceFileTarget
+
+from cheerful_pipelines import __version__
+from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.logs import configure_logging
+from cheerful_pipelines.settings import Settings, load_settings
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.web.gate import Gate
+from cheerful_pipelines.web.health import health
+from cheerful_pipelines.web.sessions import Sessions
+from cheerful_pipelines.web.sign_in import token_for
+from cheerful_pipelines.web.tokens import TokenReader
+from cheerful_pipelines.web.webserver import GatedWebserver
+
+
+def gated_app(settings: Settings, instance: DagsterInstance, context: WorkspaceProcessContext) -> Gate:
+    """Dagster's application behind the gate."""
+    database = Database(settings.require_database_url())
+    return Gate(
+        GatedWebserver(context, "", None).create_asgi_app(),
+        tokens=TokenReader(settings),
+        sessions=Sessions(settings.require_session_key(), hours=settings.session_hours),
+        ask_for_token=lambda address, password: token_for(settings, address, password),
+        health=lambda: health(settings, instance, database),
+        is_secure=settings.web_url.startswith("https://"),
+    )
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-w", "--workspace", default="workspace.yaml")
+    parser.add_argument("--host", default="0.0.0.0")
+    parser.add_argument("--port", type=int, default=3000)
+    chosen = parser.parse_args()
+    configure_logging()
+    try:
+        settings = load_settings()
+        with (
+            DagsterInstance.get() as instance,
+            WorkspaceProcessContext(
+                instance, WorkspaceFileTarget([chosen.workspace]), version=__version__, read_only=False
+            ) as context,
+        ):
+            app = gated_app(settings, instance, context)
+            # Behind a proxy of the platform's, which ends TLS and says who asks.
+            uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", forwarded_allow_ips="*")
+    except CheerfulError as error:
+        sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    main()

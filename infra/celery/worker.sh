@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# A warm Celery worker: CELERY_CONCURRENCY processes that run what the daemon hands out. Told to stop (SIGTERM), it takes
+# nothing new and ends what it has; the platform's patience is the limit (kill_timeout and the like: 300 s).
+set -euo pipefail
+: "${CHEERFUL_CELERY_BROKER:?redis://host:6379/0}"
+exec celery -A dagster_celery.app -b "$CHEERFUL_CELERY_BROKER" --result-backend "$CHEERFUL_CELERY_BROKER" worker \
+    --queues dagster --concurrency "${CELERY_CONCURRENCY:-2}" --prefetch-multiplier 1 --max-tasks-per-child 500 \
+    --loglevel warning --hostname "dagster-$$@%h"
