@@ -60,12 +60,22 @@ def text_of(part: Message) -> str:
     if not isinstance(payload, bytes):
         inner = payload_of(part)
         if isinstance(inner, list):
-            return "\n\n".join(str(item) for item in inner[:50])[:_LONGEST_TEXT]
+            return "\n\n".join(_as_written(item) for item in inner[:50])[:_LONGEST_TEXT]
         return str(inner or "")[:_LONGEST_TEXT]
     try:
         return payload[:_LONGEST_TEXT].decode(part.get_content_charset("utf-8") or "utf-8", errors="replace")
     except (LookupError, ValueError):
         return payload[:_LONGEST_TEXT].decode("latin-1")
+
+
+def _as_written(root: Message) -> str:
+    """Header lines and text of every part. `str(root)` would encode anew, and raises where a charset is a wrong one."""
+    lines: list[str] = []
+    for part in walk(root):
+        lines.extend(f"{name}: {value}" for name, value in part.items())
+        payload = payload_of(part)
+        lines.extend(["", payload] if isinstance(payload, str) else [""])
+    return "\n".join(lines)
 
 
 def header_text(part: Message, name: str) -> str:

@@ -249,3 +249,21 @@ def test_a_charset_that_nobody_could_look_up_costs_only_its_part() -> None:
         b'charset="u\x00tf"\r\nContent-Transfer-Encoding: 8bit\r\n\r\nfailed: \xff ana@creator.example\r\n'
     )
     read_report(raw)
+
+
+def test_a_returned_mail_whose_charset_is_a_wrong_one_is_read_nevertheless() -> None:
+    """Found by fuzzing: to print the returned mail encoded it anew, which raised out of the reader of delivery reports."""
+    raw = (
+        b"From: mailer-daemon@brand.example\r\nSubject: Returned mail\r\n"
+        b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
+        b"--b\r\nContent-Type: message/delivery-status\r\n\r\n"
+        b"Final-Recipient: rfc822; ana@creator.example\r\nAction: failed\r\nStatus: 5.1.1\r\n"
+        b'Content-Type: text/plain; charset="us-ascii"\r\nno header \xff\r\n\r\n'
+        b"--b\r\nContent-Type: message/rfc822\r\n\r\n"
+        b'Subject: Hello\r\nContent-Type: text/plain; charset="us-ascii"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n'
+        b"Hi \xff there\r\n--b--\r\n"
+    )
+    found = read_report(raw)
+
+    assert found is not None
+    assert [failed.address_key for failed in found.failed] == ["ana@creator.example"]
