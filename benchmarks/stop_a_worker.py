@@ -148,6 +148,7 @@ def main() -> None:
             lost = at.messages - at.stored()
             held = at.of_dagster("select count(*) from concurrency_slots where run_id is not null")
             left = at.of_dagster(unfinished)
+            failed = at.of_dagster("select count(*) from runs where status = 'FAILURE'")
         finally:
             for process in (daemon, worker):
                 process.terminate()
@@ -159,9 +160,10 @@ def main() -> None:
             at.postgres.stop()
     print(
         f"{len(took)} stops in mid-run: median {sorted(took)[len(took) // 2]:.1f} s, longest {max(took):.1f} s "
-        f"(at most {STOP_SECONDS:.0f}); lost {lost}, doubled {doubled}, runs left {left}, slots held {held}"
+        f"(at most {STOP_SECONDS:.0f}); lost {lost}, doubled {doubled}, runs left {left}, runs failed {failed}, "
+        f"slots held {held}"
     )
-    if lost or doubled or held or left:
+    if lost or doubled or held or left or failed:
         raise SystemExit(1)
 
 

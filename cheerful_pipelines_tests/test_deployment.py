@@ -25,6 +25,7 @@ from cheerful_pipelines.daemon import OnlyDaemon
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.operations import dagster_state
+from cheerful_pipelines.run_launcher import PatientRunLauncher
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
@@ -72,6 +73,7 @@ def test_celery_differs_in_the_launcher_only() -> None:
     plain = yaml.safe_load((REPOSITORY / "dagster.yaml").read_text())
     celery = yaml.safe_load((INFRA / "celery" / "dagster.yaml").read_text())
 
+    assert plain.pop("run_launcher")["class"] == PatientRunLauncher.__name__
     assert celery.pop("run_launcher")["class"] == "CeleryRunLauncher"
     assert celery == plain
 
@@ -206,7 +208,8 @@ def test_a_worker_told_to_stop_in_mid_run_ends_in_time_and_the_next_goes_on(tmp_
             "CHEERFUL_GMAIL_UNITS_PER_MINUTE": "10000000", "CHEERFUL_GMAIL_PROJECT_UNITS_PER_MINUTE": "10000000"
         }  # fmt: skip
         process = at.worker()
-        until(lambda: at.stored() == 600, 120, "everything")
+        until(lambda: at.stored() == 600, 300, "everything")
+        assert at.of_dagster("select count(*) from runs where status = 'FAILURE'") == 0  # who was not started waited
     finally:
         for one in (daemon, process):
             one.terminate()
