@@ -76,6 +76,7 @@ class OnlyDaemon:
                 child.wait(timeout=STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 child.kill()
+                child.wait()  # the lock is freed only when nothing of it runs any more
 
     @staticmethod
     def _take(connection: "psycopg2.extensions.connection") -> bool:

@@ -1,4 +1,4 @@
-"""How Dagster's daemon starts runs (`run_launcher` in dagster.yaml): as always, but a worker that is stopping is waited for.
+"""How Dagster's daemon starts runs (`run_launcher` in dagster.yaml): as always, but a stopping worker is waited for.
 
 Told to stop, a code server lets its runs end and refuses new ones (cheerful_pipelines.worker: for minutes). Dagster's
 own launcher takes the refusal for a failure of the run: with each deploy runs failed, were repeated at once, failed
@@ -22,5 +22,7 @@ class PatientRunLauncher(DefaultRunLauncher):
             super().launch_run(context)
         except DagsterLaunchFailedError as error:
             if _IS_STOPPING in str(error):
-                raise DagsterUserCodeUnreachableError("The worker is stopping: the run waits for the next one.") from error
+                raise DagsterUserCodeUnreachableError(
+                    "The worker is stopping: the run waits for the next one."
+                ) from error
             raise

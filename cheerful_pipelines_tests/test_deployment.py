@@ -20,6 +20,7 @@ import yaml
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from benchmarks.stop_a_worker import Stopped, until
+from cheerful_pipelines import daemon as daemon_module
 from cheerful_pipelines import worker
 from cheerful_pipelines.daemon import OnlyDaemon
 from cheerful_pipelines.errors import ConfigurationError
@@ -165,9 +166,18 @@ def test_a_deploy_needs_every_required_secret_and_a_content_doctor(tmp_path: Pat
     assert not [call for call in calls if "daemon=1" in call]
 
 
-def test_there_is_one_daemon_and_the_next_takes_over(postgres: EmbeddedPostgres, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ignored", ["", "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "])
+def test_there_is_one_daemon_and_the_next_takes_over(
+    postgres: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignored: str
+) -> None:
+    """Also where the first one does not heed being told to stop."""
+    monkeypatch.setattr(daemon_module, "STOP_SECONDS", 5.0)
     url = postgres.url("daemon_lock")
-    command = [sys.executable, "-c", f"import os, time; open('{tmp_path}/' + str(os.getpid()), 'w'); time.sleep(600)"]
+    command = [
+        sys.executable,
+        "-c",
+        f"{ignored}import os, time; open('{tmp_path}/' + str(os.getpid()), 'w'); time.sleep(600)",
+    ]
     first, second = (OnlyDaemon(url, command, look_seconds=0.1) for _ in range(2))
     threads = [threading.Thread(target=daemon.run) for daemon in (first, second)]
     threads[0].start()

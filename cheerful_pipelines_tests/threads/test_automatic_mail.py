@@ -252,7 +252,7 @@ def test_a_charset_that_nobody_could_look_up_costs_only_its_part() -> None:
 
 
 def test_a_returned_mail_whose_charset_is_a_wrong_one_is_read_nevertheless() -> None:
-    """Found by fuzzing: to print the returned mail encoded it anew, which raised out of the reader of delivery reports."""
+    """Found by fuzzing: to print the returned mail encoded it anew, which raised."""
     raw = (
         b"From: mailer-daemon@brand.example\r\nSubject: Returned mail\r\n"
         b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\r\n\r\n'
