@@ -3,7 +3,8 @@
     CheerfulError                 has .what_to_do: a sentence for the person who reads it
     ├── ConfigurationError        a setting is missing or wrong; nothing starts
     ├── TransientError            5xx, reset, timeout, database away: try again, with backoff
-    │   └── ThrottledError        429 and its 403 twins; .retry_after_seconds where Google said so
+    │   ├── ThrottledError        429 and its 403 twins; .retry_after_seconds where Google said so
+    │   └── SlowCallError         a call, or one mailbox's work, passed its limit of wall-clock time
     ├── AuthError                 the account or the credentials were refused; a person must reconnect
     └── PermanentError            fails once; trying again cannot help
         ├── NotFoundError         404: the sheet, tab or message is not there
@@ -38,6 +39,10 @@ class ThrottledError(TransientError):
     def __init__(self, message: str, *, retry_after_seconds: float | None = None, what_to_do: str = "") -> None:
         super().__init__(message, what_to_do=what_to_do)
         self.retry_after_seconds = retry_after_seconds
+
+
+class SlowCallError(TransientError):
+    """A call, or all work for one mailbox or sheet, took longer than its wall-clock limit and was ended."""
 
 
 class AuthError(CheerfulError):
