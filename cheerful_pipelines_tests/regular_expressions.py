@@ -17,7 +17,7 @@ import pkgutil
 import re
 import string
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from re import _constants as op  # type: ignore[attr-defined]
@@ -38,9 +38,9 @@ SAMPLES: Mapping[str, tuple[str, ...]] = {
     "cheerful_pipelines.local_google.multipart.parse_parts": (r"\r?\n--abc",),
 }
 _PROBE = " \t\n" + "a0_A" + "<>@.,:;-+=/\\\"'()[]{}*#!?&%$|~^`\u00e9" + string.ascii_letters + string.digits
-_ATTACKS_PER_REPEAT = 4
-_SIZES = (24, 500, 4_000, 16_000)
-_TOO_LONG = (0.05, 0.05, 0.25)
+_ATTACKS_PER_REPEAT = 6
+_SIZES = (12, 16, 20, 24, 28, 32, 40, 60, 100, 500, 4_000, 16_000)  # small steps, so that explosions are seen early
+_TOO_LONG = (0.02,) * 9 + (0.02, 0.08)
 """Seconds at the first sizes beyond which the larger ones would never end; linear patterns take a thousandth."""
 _GROWTH = 8.0
 _NOISE = 0.004
@@ -232,11 +232,17 @@ def attacks(pattern: re.Pattern[Any]) -> Iterator[tuple[str, str, str]]:
     """(prefix, pump, suffix) of attacks on one pattern, each once."""
     tree = sre.parse(pattern.pattern, pattern.flags & ~(re.UNICODE if isinstance(pattern.pattern, bytes) else 0))
     repeats = list(_repeats(tree, ""))
-    taken = Counter(char for one in repeats for char in _members(one.body))
+    takers: dict[str, list[int]] = defaultdict(list)
+    for number, one in enumerate(repeats):
+        for char in _members(one.body):
+            takers[char].append(number)
     made: dict[tuple[str, str, str], None] = {}
     for one in repeats:
-        chars = sorted(_members(one.body), key=lambda char: (-taken[char], _PROBE.index(char)))
-        pumps = chars[:_ATTACKS_PER_REPEAT] or [_sample(one.body)]
+        alike: dict[tuple[int, ...], str] = {}  # of the characters that the same repeats take one is enough
+        for char in _members(one.body):
+            alike.setdefault(tuple(takers[char]), char)
+        pumps = [alike[key] for key in sorted(alike, key=len, reverse=True)][:_ATTACKS_PER_REPEAT]
+        pumps = pumps or [_sample(one.body)]
         for pump in (item for item in pumps if item):
             for suffix in ("\x01", "\n\x01", ""):
                 made[(one.before, pump, suffix)] = None
@@ -351,7 +357,7 @@ def _growth(expression: Expression, prefix: str, pump: str, suffix: str) -> floa
     """How many times longer four times the input takes; None for less than what counts, infinite for explosions."""
     took = []
     for position, size in enumerate(_SIZES):
-        took.append(_seconds(expression, prefix + pump * (size // len(pump) + 1) + suffix))
+        took.append(_seconds(expression, prefix + (pump * (size // len(pump) + 1))[:size] + suffix))
         if position < len(_TOO_LONG) and took[-1] > _TOO_LONG[position]:
             return float("inf")
     if took[-1] < _NOISE or took[-1] / max(took[-2], 1e-9) <= _GROWTH:

@@ -30,7 +30,9 @@ def _any_of(words: tuple[str, ...]) -> str:
 
 
 _INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
-_ORIGINAL = re.compile(rf"^[\s*]*+[-_=]{{2,}}+\s*+(?:{_any_of(phrases.ORIGINAL_MESSAGE)})\s*+(?::\s*+)?[-_=]{{2,}}", re.I)
+_ORIGINAL = re.compile(
+    rf"^[\s*]*+[-_=]{{2,}}+\s*+(?:{_any_of(phrases.ORIGINAL_MESSAGE)})\s*+(?::\s*+)?[-_=]{{2,}}", re.I
+)
 _FORWARDED = re.compile(
     rf"^[\s>*]*+(?:[-_=]{{2,}}+\s*+)?(?:{_any_of(phrases.FORWARDED_MESSAGE)})[^a-z]{{0,3}}\s*+(?:[-_=]{{2,}}|:?\s*+$)",
     re.I,
