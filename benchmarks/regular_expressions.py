@@ -1,4 +1,4 @@
-"""Every regular expression of the package against adversarial input: `.venv/bin/python benchmarks/regular_expressions.py`.
+"""Every regular expression against adversarial input: `.venv/bin/python benchmarks/regular_expressions.py`.
 
 Prints each one that is not linear, with the attack; exits with 1 if there is one.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cheerful_pipelines_tests.regular_expressions import find_all, find_attack  # noqa: E402
+from cheerful_pipelines_tests.regular_expressions import find_all, find_attack
 
 
 def main() -> None:

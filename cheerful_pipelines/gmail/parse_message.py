@@ -34,6 +34,7 @@ _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _PLAIN_FROM = re.compile(r"(?:([A-Za-z0-9 ]*)<)?([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)(?(1)>)")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what a Postgres text refuses
 _ATTRIBUTION = re.compile(r"\bmessage from\b", re.IGNORECASE)
+_NOBODY: tuple[str, ...] = ()
 _MOST_HEADER_BYTES = 1_000_000
 _MAX_PARAMETER_CHARS = 4_000  # of a part's header: the standard library's time for parameters is quadratic
 
@@ -87,7 +88,7 @@ def _parsed(raw: bytes) -> ParsedMessage:
         from_address=address or None,
         from_key=address_key(address) if address else None,
         from_name=name or None,
-        to_keys=parts.read("recipients", lambda: _recipient_keys(headers, parts.notes), ()),
+        to_keys=parts.read("recipients", lambda: _recipient_keys(headers, parts.notes), _NOBODY),
         header_date=_date(first.get("date", "")),
         headers=tuple(headers),
         body_text=text,
