@@ -35,6 +35,8 @@ MAX_ATTACHMENTS = 1_000
 """Attachments that are listed; Gmail's 25 MB hold a few dozen useful ones."""
 MAX_BOUNDARIES = 200
 """Multiparts in one mail. The fast parser overflows the stack, which ends the process, at some ten thousand."""
+MAX_BOUNDARIES_AT_ALL = 2_000
+"""Multiparts beyond which no parser is asked for more than the headers."""
 MAX_PARTS = 10_000
 """Parts that the tolerant parser is asked for."""
 
@@ -74,6 +76,11 @@ def is_too_much_for_the_fast_parser(raw: bytes) -> bool:
         raw.count(b"=?") > MAX_ENCODED_WORDS_IN_BODY + MAX_ENCODED_WORDS
         or raw.lower().count(b"boundary") > MAX_BOUNDARIES
     )
+
+
+def is_too_much_for_any_parser(raw: bytes) -> bool:
+    """Whether only its headers can be read: the standard library's time grows with parts times lines."""
+    return raw.lower().count(b"boundary") > MAX_BOUNDARIES_AT_ALL
 
 
 def _bounded_head(head: bytes) -> tuple[bytes, list[str]]:

@@ -100,6 +100,8 @@ def _parsed(raw: bytes) -> ParsedMessage:
 
 def _read_parts(raw: bytes) -> _Parts:
     """By the first parser that takes the mail; the last one reads only its headers."""
+    if mail_limits.is_too_much_for_any_parser(raw):
+        return _parse_headers(raw, f"only its headers could be read (over {mail_limits.MAX_BOUNDARIES_AT_ALL} parts)")
     if not mail_limits.is_too_much_for_the_fast_parser(raw):
         try:
             return _parse_fast(raw)

@@ -318,12 +318,12 @@ class ThreadStore:
         return found
 
     def bury_unreadable(self, account_id: UUID, gmail_message_id: str, *, reason_code: str) -> None:
-        """A dead letter (stage `parse`) for a stored message that no reading could be made of."""
+        """A dead letter (stage `thread`) for a stored message that no reading could be made of."""
         with self._database.transaction() as connection:
             owner = connection.execute(
                 sa.select(gmail_account.c.id, gmail_account.c.user_id).where(gmail_account.c.id == account_id)
             ).one()
-            bury(connection, owner, gmail_message_id, stage="parse", reason_code=reason_code, run_id="threads")
+            bury(connection, owner, gmail_message_id, stage="thread", reason_code=reason_code, run_id="threads")
 
     def save_readings(self, readings: Sequence[MessageReading]) -> int:
         """Upsert; returns how many."""
