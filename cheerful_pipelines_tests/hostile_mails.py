@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (one mail a line)
 """Mails and cells made to break, slow down or fill what reads and stores them: for drills, benchmarks and tests.
 
 `hostile_mails()` are more than 40 mails that a mailbox can really hold, each under 3 MB; of the same kinds but larger

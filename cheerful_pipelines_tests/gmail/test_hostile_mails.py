@@ -3,7 +3,6 @@
 import email._parseaddr as old_parser  # type: ignore[import-not-found,unused-ignore]
 import time
 
-import fast_mail_parser
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
@@ -55,7 +54,7 @@ def test_all_of_them_are_stored(database: Database, blobs: BlobStore) -> None:
 
     with database.transaction() as connection:
         dead = connection.execute(sa.text("select gmail_message_id, reason_code from dead_letter")).all()
-    assert [(MAILS and hostile_mails()[int(one[1:]) - 1].name, code) for one, code in dead] == []
+    assert [(hostile_mails()[int(one[1:]) - 1].name, code) for one, code in dead] == []
     assert report.inserted == len(fetched)
 
 
@@ -135,5 +134,3 @@ def test_no_cell_takes_long() -> None:
 
 def test_the_fast_parser_is_kept_from_what_ends_the_process() -> None:
     assert mail_limits.is_too_much_for_the_fast_parser(MAILS["50,000 multiparts within each other"])
-    with pytest.raises(fast_mail_parser.ParseError):
-        fast_mail_parser.parse_email(MAILS["300 multiparts within each other"])
