@@ -114,7 +114,7 @@ def reparse(alias: Annotated[str, typer.Argument(help="The account.")]) -> None:
     account = campaign_store().account(alias)
     store = MailStore(database(), BlobStore.from_url(load_settings().effective_blob_url()))
     total = 0
-    while count := store.reparse(account.id, run_id="cheerful accounts reparse"):
+    while count := store.reparse(account, run_id="cheerful accounts reparse"):
         total += count
     print(f"{total} messages were read again; their threads follow by themselves")
 

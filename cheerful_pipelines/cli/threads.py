@@ -111,6 +111,8 @@ def replay(
         print(f"{report.made_by_other_code} threads have states of an older code version and were not compared")
     for name in report.differences:
         print(f"differs: {name}")
+    for name in report.unreadable:
+        print(f"cannot be read: {name}")
     if report.differences:
         raise typer.Exit(1)
 
