@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     session_check_seconds: float = Field(default=120.0, ge=0, le=3600)
     """How often Supabase Auth is asked whether a session's user still has their role; another role ends the session."""
     trusted_proxies: str = ""
-    """Proxies whose last X-Forwarded-For entry is believed: addresses or networks, with commas (10.0.0.0/8,fd00::/8)."""
+    """Proxies whose last X-Forwarded-For entry is believed: networks, with commas (10.0.0.0/8,fd00::/8)."""
     keep_raw_mail_days: int | None = Field(default=None, ge=30)
     """How long raw mail is kept after it was read; None: for good. What it said stays in rows."""
     keep_rationales_days: int | None = Field(default=None, ge=1)

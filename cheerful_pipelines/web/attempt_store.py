@@ -32,9 +32,8 @@ class AttemptStore:
         """An attempt's id, counted in every bucket; None if one of them is full. Concurrent callers wait in turn."""
         attempt, columns = uuid4(), sign_in_attempt.c
         with self._database.transaction() as connection:
-            for key in sorted(
-                bucket.key for bucket in buckets
-            ):  # one order, so that two callers never block each other
+            # In one order, so that two callers never block each other.
+            for key in sorted(bucket.key for bucket in buckets):
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(key, 0))))
             for bucket in buckets:
                 counted = sa.select(sa.func.count()).where(

@@ -117,9 +117,9 @@ def guarded(instance: dg.DagsterInstance, visitor: Visitor | None, job_tags: Job
     view = copy.copy(instance)
     for name in [name for name in vars(view) if isinstance(getattr(type(view), name, None), cached_property)]:
         del vars(view)[name]  # what is kept there belongs to the unguarded instance
-    storage = copy.copy(instance.run_storage)
-    storage.__class__ = _guarded_class(type(storage))
-    vars(storage).update(cheerful_visitor=visitor, cheerful_job_tags=job_tags)
+    kind = _guarded_class(type(instance.run_storage))
+    storage = kind.__new__(kind)
+    vars(storage).update(vars(instance.run_storage), cheerful_visitor=visitor, cheerful_job_tags=job_tags)
     view._run_storage = storage
     return view
 
@@ -137,4 +137,4 @@ def _refusal(visitor: Visitor | None, error: LaunchRefusedError) -> UserFacingGr
     logger.warning(
         "launch_refused", user_id=visitor.user_id if visitor else None, role=visitor.role if visitor else "nobody"
     )
-    return UserFacingGraphQLError(GrapheneUnauthorizedError(str(error)))
+    return UserFacingGraphQLError(GrapheneUnauthorizedError(str(error)))  # type: ignore[no-untyped-call]

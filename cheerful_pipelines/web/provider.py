@@ -5,6 +5,7 @@ import time
 from typing import Any, NamedTuple
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from cheerful_pipelines.errors import TransientError
 
@@ -30,7 +31,7 @@ def call(method: str, url: str, *, seconds: float = MAX_SECONDS, **more: Any) ->
     try:
         with requests.request(method, url, timeout=timeout, allow_redirects=False, stream=True, **more) as answer:
             return Answer(answer.status_code, _json_object(_read(answer, ends)))
-    except (requests.RequestException, OSError) as error:
+    except (requests.RequestException, HTTPError, OSError) as error:
         raise TransientError(
             f"Supabase Auth does not answer ({type(error).__name__}).", what_to_do="Try again in a minute."
         ) from None
@@ -38,7 +39,7 @@ def call(method: str, url: str, *, seconds: float = MAX_SECONDS, **more: Any) ->
 
 def _read(answer: requests.Response, ends: float) -> bytes:
     body = b""
-    for chunk in answer.iter_content(8_192):
+    while chunk := answer.raw.read1(8_192, decode_content=True):  # what is there, not what was asked for
         body += chunk
         if len(body) > _MAX_BYTES or time.monotonic() > ends:
             raise requests.RequestException("too long")

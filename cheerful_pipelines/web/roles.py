@@ -17,9 +17,9 @@ MAY_SEND: Mapping[Role, frozenset[str]] = {
     "viewer": frozenset(),
     "analyst": frozenset({
         "launchRun", "launchMultipleRuns", "launchPipelineExecution", "launchPipelineReexecution",
-        "launchRunReexecution", "launchPartitionBackfill", "terminateRun", "terminateRuns", "terminatePipelineExecution", "cancelPartitionBackfill",
-        "resumePartitionBackfill", "reexecutePartitionBackfill", "reportRunlessAssetEvents", "setNuxSeen",
-        "logTelemetry",
+        "launchRunReexecution", "launchPartitionBackfill", "resumePartitionBackfill", "reexecutePartitionBackfill",
+        "cancelPartitionBackfill", "terminateRun", "terminateRuns", "terminatePipelineExecution",
+        "reportRunlessAssetEvents", "setNuxSeen", "logTelemetry",
     }),
 }  # fmt: skip
 """Of each role below engineer: the mutations it may send."""

@@ -105,9 +105,11 @@ class Sessions:
             self._store.try_again(session.id, at=now + _PATIENCE)
             return self._trusted(session, now)
         except (AuthError, ConfigurationError) as error:
-            return self._over(session, type(error).__name__, now)
+            self._over(session, type(error).__name__, now)
+            return None
         if (visitor.user_id, visitor.role) != (session.subject, session.role):
-            return self._over(session, "role changed", now)
+            self._over(session, "role changed", now)
+            return None
         sealed = self._sealed(issued.refresh_token) or session.refresh_token
         self._store.confirm(session.id, refresh_token=sealed, trusted_until=visitor.until, now=now)
         return session

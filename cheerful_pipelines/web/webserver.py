@@ -31,7 +31,9 @@ logger = get_logger(__name__)
 class VisitorsContext(WorkspaceRequestContext):
     """What a request of one visitor sees. A viewer's is read-only: the UI greys out what they may not do."""
 
-    def __init__(self, context: WorkspaceRequestContext, process: WorkspaceProcessContext, visitor: Visitor | None):
+    def __init__(
+        self, context: WorkspaceRequestContext, process: WorkspaceProcessContext, visitor: Visitor | None
+    ) -> None:
         super().__init__(
             instance=guarded(context.instance, visitor, self.job_tags), process_context=process, source=context.source,
             current_workspace=context.get_current_workspace(), version=context.version,
