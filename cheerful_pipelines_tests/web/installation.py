@@ -158,8 +158,9 @@ class FromAddress(HTTPAdapter):
 class Installation:
     """Dagster's web server behind the gate, on a port."""
 
-    def __init__(self, url: str, auth: Auth, instance: DagsterInstance, gate: Gate, settings: Settings) -> None:
-        self.url, self.auth, self.instance, self.gate, self.settings = url, auth, instance, gate, settings
+    def __init__(self, url: str, auth: Auth, context: WorkspaceProcessContext, gate: Gate, settings: Settings) -> None:
+        self.url, self.auth, self.context, self.gate, self.settings = url, auth, context, gate, settings
+        self.instance = context.instance
 
     def graphql(self, query: str, variables: Any = None, **more: Any) -> requests.Response:
         """POST /graphql."""
@@ -192,9 +193,7 @@ class Installation:
 @contextmanager
 def served(app: Any, port: int) -> Iterator[None]:
     """An ASGI application on a port of 127.0.0.1, as __main__ serves it."""
-    server = uvicorn.Server(
-        uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", proxy_headers=False)
-    )
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical", proxy_headers=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     deadline = time.monotonic() + 60
@@ -228,4 +227,4 @@ def installation(auth: Auth, folder: Path, database_url: str, **changed: Any) ->
     ):
         app = gated_app(settings, instance, context)
         with served(app, port):
-            yield Installation(url, auth, instance, app, settings)
+            yield Installation(url, auth, context, app, settings)

@@ -1,8 +1,6 @@
 """Launches over real HTTP by every launching mutation of Dagster's schema: each says who launched it, and an analyst's
 carry no tag and no run config that steers infrastructure."""
 
-from typing import Any
-
 import pytest
 from dagster import DagsterInstance
 from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill

@@ -1,7 +1,7 @@
 """Which tags and which run config a launch may carry, for any tags from anywhere."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cheerful_pipelines.web.launches import (
@@ -22,6 +22,7 @@ KEYS = st.one_of(
 TAGS = st.dictionaries(KEYS, st.text(max_size=5), max_size=6)
 
 
+@settings(deadline=None)
 @given(tags=TAGS, own=TAGS, inherited=TAGS)
 def test_an_analysts_launch_carries_only_what_is_allowed_ours_or_inherited(
     tags: dict[str, str], own: dict[str, str], inherited: dict[str, str]
@@ -38,6 +39,7 @@ def test_an_analysts_launch_carries_only_what_is_allowed_ours_or_inherited(
         assert is_plain or is_inherited or own.get(key) == value
 
 
+@settings(deadline=None)
 @given(tags=TAGS, role=st.sampled_from(["analyst", "engineer"]))
 def test_the_launcher_is_always_who_launches(tags: dict[str, str], role: str) -> None:
     everything = {**tags, LAUNCHED_BY: "somebody else"}
@@ -52,6 +54,7 @@ def test_what_is_refused_is_named_without_its_value() -> None:
     assert refused.value.what_to_do
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(max_size=12), st.sampled_from([None, {}, {"a": 1}, "x"]), max_size=4))
 def test_an_analyst_configures_only_ops_whatever_a_section_is_called(config: dict[str, object]) -> None:
     is_plain = all(content in (None, {}) or name in ("ops", "solids", "inputs") for name, content in config.items())

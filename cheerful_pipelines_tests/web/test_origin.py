@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
@@ -18,11 +18,13 @@ def scope(client: tuple[str, int] | None, *forwarded: str) -> dict[str, Any]:
     return {"client": client, "headers": [(b"x-forwarded-for", text.encode("latin-1")) for text in forwarded]}
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n")), max_size=3))
 def test_a_stranger_may_write_what_they_like(forwarded: list[str]) -> None:
     assert client_network(scope(("192.0.2.7", 4711), *forwarded), TRUSTED) == "192.0.2.7"
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(max_codepoint=255, exclude_characters="\r\n,")), max_size=3))
 def test_only_the_last_hop_of_a_trusted_proxy_counts(before: list[str]) -> None:
     assert client_network(scope(("10.1.2.3", 4711), *before, "198.51.100.9"), TRUSTED) == "198.51.100.9"
@@ -45,6 +47,7 @@ def test_the_setting_refuses_what_is_no_network() -> None:
 LATIN = st.text(st.characters(max_codepoint=255), max_size=30)
 
 
+@settings(deadline=None)
 @given(LATIN, LATIN)
 def test_only_the_own_origin_is_ours(origin: str, host: str) -> None:
     headers = Headers({"origin": origin, "host": host})
@@ -54,6 +57,7 @@ def test_only_the_own_origin_is_ours(origin: str, host: str) -> None:
     assert not is_own_origin(Headers({"origin": "http://[", "host": "["}))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40))
 def test_a_link_leads_to_a_path_of_ours(target: str) -> None:
     found = local_path(target)

@@ -1,13 +1,12 @@
 """Sessions end for every copy of a cookie at once: at sign-out, when the role changes, when their time is over."""
 
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
@@ -126,6 +125,7 @@ def test_supabase_auth_is_asked_once_an_interval_and_may_be_away_for_a_while(
     assert role_in(sessions.find(other, NOW + timedelta(minutes=62))) == "analyst"
 
 
+@settings(deadline=None)
 @given(st.one_of(st.text(max_size=80), st.binary(max_size=80).map(lambda raw: raw.decode("latin-1"))))
 def test_an_arbitrary_cookie_is_nobodys(value: str) -> None:
     unused: Callable[..., None] = lambda *_: None  # noqa: E731
@@ -138,7 +138,12 @@ def test_an_arbitrary_cookie_is_nobodys(value: str) -> None:
 def test_a_cookie_of_another_key_or_cut_off_is_nobodys(sessions: Sessions, database: Database) -> None:
     value = sessions.begin(analyst(), "token", NOW)
     other = Sessions(
-        "ab" * 32, store=SessionStore(database), hours=8, check_seconds=120, refresh=None, read_token=None  # type: ignore[arg-type]
+        "ab" * 32,
+        store=SessionStore(database),
+        hours=8,
+        check_seconds=120,
+        refresh=None,
+        read_token=None,  # type: ignore[arg-type]
     )
     assert other.find(value, NOW) is None
     assert sessions.find(value[:-2] + "xx", NOW) is None
@@ -173,13 +178,8 @@ def test_a_role_that_is_taken_away_ends_the_session(web: Installation) -> None:
     cookies, headers = web.cookie_of("engineer"), {"Origin": web.url}
     assert web.graphql("{ version }", cookies=cookies, headers=headers).status_code == 200
     assert web.auth.refreshes > 0
-    web.auth.is_away = True
-    assert web.graphql("{ version }", cookies=cookies, headers=headers).status_code == 200
-    web.auth.is_away, web.auth.roles = False, {"engineer": "viewer"}
-    wait = datetime.now(UTC) + timedelta(seconds=60)
-    while web.graphql("{ version }", cookies=cookies, headers=headers).status_code != 401:  # asked again in a moment
-        assert datetime.now(UTC) < wait
-        time.sleep(0.5)
+    web.auth.roles = {"engineer": "viewer"}
+    assert web.graphql("{ version }", cookies=cookies, headers=headers).status_code == 401
     web.auth.roles = {"engineer": "engineer"}
     assert web.graphql("{ version }", cookies=cookies, headers=headers).status_code == 401
 
@@ -198,5 +198,4 @@ def test_a_websocket_is_closed_when_its_session_ends(web: Installation) -> None:
             timeout=30,
         )  # fmt: skip
         with pytest.raises(ConnectionClosed):
-            while True:
-                socket.recv(timeout=20)
+            _ = [socket.recv(timeout=20) for _ in range(1_000)]  # keep-alives until it is closed
