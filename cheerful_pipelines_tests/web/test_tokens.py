@@ -30,7 +30,7 @@ CLAIMS = st.fixed_dictionaries(
 )  # fmt: skip
 HEADER_TEXT = st.text(
     st.characters(min_codepoint=32, max_codepoint=126) | st.characters(min_codepoint=160, max_codepoint=255)
-)  # noqa: E501
+)
 
 
 def test_forged_expired_and_foreign_tokens_are_refused(web: Installation) -> None:
