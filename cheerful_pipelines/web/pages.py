@@ -20,11 +20,13 @@ button {{ margin-top: 1.5rem; width: 100%; padding: .6rem; font: inherit; border
 <label>Password<input name="password" type="password" autocomplete="current-password" required></label>
 <button>Sign in</button></form></body></html>"""
 
-_ACCOUNT = """<form method="post" action="/sign-out" id="cheerful-account" style="position: fixed; right: 12px;
-bottom: 10px; z-index: 30; display: flex; gap: 8px; align-items: center; padding: 3px 4px 3px 12px; border-radius: 16px;
-font: 12px/1.4 system-ui, sans-serif; background: #1b1b2f; color: #fff; opacity: .92"><span>{who}</span><button
-style="font: inherit; color: #1b1b2f; background: #fff; border: 0; border-radius: 12px; padding: 3px 10px;
-cursor: pointer">Sign out</button></form>"""
+_ACCOUNT = """<form method="post" action="/sign-out" id="cheerful-account" style="position: fixed; left: 14px;
+bottom: 178px; z-index: 15; width: 196px; box-sizing: border-box; display: flex; gap: 8px; align-items: center;
+padding: 3px 4px 3px 10px; border-radius: 14px; font: 12px/1.4 system-ui, sans-serif; background: #1b1b2f; color: #fff;
+opacity: .92"><span title="{who}" style="flex: 1; overflow: hidden; text-overflow: ellipsis; white-space: nowrap">{who}
+</span><button style="font: inherit; color: #1b1b2f; background: #fff; border: 0; border-radius: 11px;
+padding: 3px 9px; cursor: pointer; white-space: nowrap">Sign out</button></form>"""
+"""In the empty part of the navigation on the left: the corners and the top carry buttons of Dagster's own."""
 
 
 def sign_in_form(target: str, words: str) -> str:
@@ -38,9 +40,9 @@ def with_account(page: str, visitor: Visitor) -> str:
 
     >>> from datetime import UTC, datetime
     >>> mia = Visitor(user_id="u1", role="viewer", until=datetime.now(UTC), name="Mia <b>")
-    >>> "Mia &lt;b&gt; (viewer)" in with_account("<body></body>", mia)
+    >>> "viewer: Mia &lt;b&gt;" in with_account("<body></body>", mia)
     True
     """
-    who = f"{visitor.name} ({visitor.role})" if visitor.name else visitor.role.capitalize()
+    who = f"{visitor.role}: {visitor.name}" if visitor.name else visitor.role
     head, end, tail = page.rpartition("</body>")
     return f"{head}{_ACCOUNT.format(who=html.escape(who))}{end}{tail}"

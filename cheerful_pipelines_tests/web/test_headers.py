@@ -31,11 +31,11 @@ def test_dagsters_pages_keep_other_sites_out(web: Installation) -> None:
 
 def test_who_is_signed_in_is_on_the_page_with_a_button_to_sign_out(web: Installation) -> None:
     page = requests.get(f"{web.url}/runs", cookies=web.cookie_of("analyst"), timeout=30)
-    assert "analyst@brand.example (analyst)" in page.text
+    assert "analyst: analyst@brand.example" in page.text
     assert 'action="/sign-out"' in page.text
     assert int(page.headers["Content-Length"]) == len(page.content)
     program = requests.get(f"{web.url}/", headers={"Authorization": f"Bearer {web.auth.token('viewer')}"}, timeout=30)
-    assert "<span>Viewer</span>" in program.text
+    assert 'title="viewer"' in program.text
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/server_info", "/favicon.svg", "/sign-in", "/health", "/sign-out", "/x"])
