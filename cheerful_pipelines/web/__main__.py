@@ -28,16 +28,17 @@ from cheerful_pipelines.web.webserver import GatedWebserver
 
 def gated_app(settings: Settings, instance: DagsterInstance, context: WorkspaceProcessContext) -> Gate:
     """Dagster's application behind the gate."""
-    database = Database(settings.require_database_url(), pool_size=4)
-    everything, key, tokens = database.for_every_client(), settings.require_session_key(), TokenReader(settings)
+    # Two pools of at most 6 connections: a flood of sign-ins holds up nobody who is signed in.
+    database, at_the_door = (Database(settings.require_database_url()) for _ in range(2))
+    key, tokens = settings.require_session_key(), TokenReader(settings)
     is_secure = settings.web_url.startswith("https://")
     sessions = Sessions(
-        key, store=SessionStore(everything), hours=settings.session_hours,
+        key, store=SessionStore(database.for_every_client()), hours=settings.session_hours,
         check_seconds=settings.session_check_seconds, read_token=tokens.read,
         refresh=lambda refresh_token: refreshed(settings, refresh_token),
     )  # fmt: skip
     door = Door(
-        limits=SignInLimits(key, AttemptStore(everything)), tokens=tokens, sessions=sessions,
+        limits=SignInLimits(key, AttemptStore(at_the_door.for_every_client())), tokens=tokens, sessions=sessions,
         ask_for_tokens=lambda address, password: tokens_for(settings, address, password),
         trusted_proxies=trusted_networks(settings), is_secure=is_secure,
     )  # fmt: skip

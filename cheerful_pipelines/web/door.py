@@ -54,7 +54,7 @@ class Door:
         self.limits = limits
         self._tokens, self._sessions, self._ask_for_tokens = tokens, sessions, ask_for_tokens
         self._trusted_proxies, self._is_secure = trusted_proxies, is_secure
-        self._database_threads, self._provider_threads = CapacityLimiter(8), CapacityLimiter(16)
+        self._database_threads, self._provider_threads = CapacityLimiter(5), CapacityLimiter(16)
 
     async def answer(self, request: Request) -> Response:
         """The form, or what became of it."""

@@ -58,7 +58,7 @@ class Gate:
         self._app, self._door, self._tokens, self._sessions = app, door, tokens, sessions
         self._health, self._watch_seconds = health, watch_seconds
         self._is_secure = is_secure  # cookies over https only; plain http is for a machine of one's own
-        self._limits = {name: CapacityLimiter(4 if name == "health" else 16) for name in ("health", "sessions")}
+        self._limits = {"health": CapacityLimiter(1), "sessions": CapacityLimiter(5)}  # connections of a pool
         self._outermost = SecurityHeaders(self._decide, is_secure=is_secure)
 
     def forget_failures(self) -> None:

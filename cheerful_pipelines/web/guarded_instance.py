@@ -118,7 +118,7 @@ def guarded(instance: dg.DagsterInstance, visitor: Visitor | None, job_tags: Job
     for name in [name for name in vars(view) if isinstance(getattr(type(view), name, None), cached_property)]:
         del vars(view)[name]  # what is kept there belongs to the unguarded instance
     kind = _guarded_class(type(instance.run_storage))
-    storage = kind.__new__(kind)
+    storage: Any = object.__new__(kind)
     vars(storage).update(vars(instance.run_storage), cheerful_visitor=visitor, cheerful_job_tags=job_tags)
     view._run_storage = storage
     return view

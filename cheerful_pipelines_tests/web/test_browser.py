@@ -45,7 +45,7 @@ def test_a_person_signs_in_looks_is_told_what_they_may_not_do_and_signs_out(web:
 
 
 def test_an_analyst_works_in_dagsters_ui_and_no_policy_breaks_it(web: Installation, tmp_path: Path) -> None:
-    """Launches and a backfill as the UI itself sends them; the graph, which a worker draws; no policy refuses anything."""
+    """Launches and a backfill as the UI itself sends them; the graph, which a worker draws; no policy is violated."""
     executable = chromium()
     from playwright.sync_api import expect
 
