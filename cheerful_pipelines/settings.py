@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Literal, Self
 
@@ -78,7 +79,11 @@ class Settings(BaseSettings):
     session_key: SecretStr | None = None
     """64 hexadecimal characters: signs the web UI's cookies."""
     session_hours: float = Field(default=8.0, gt=0, le=168)
-    """How long a sign-in holds; a role that is taken away ends with it."""
+    """How long a sign-in holds at most."""
+    session_check_seconds: float = Field(default=120.0, ge=0, le=3600)
+    """How often Supabase Auth is asked whether a session's user still has their role; another role ends the session."""
+    trusted_proxies: str = ""
+    """Proxies whose last X-Forwarded-For entry is believed: networks, with commas (10.0.0.0/8,fd00::/8)."""
     keep_raw_mail_days: int | None = Field(default=None, ge=30)
     """How long raw mail is kept after it was read; None: for good. What it said stays in rows."""
     keep_rationales_days: int | None = Field(default=None, ge=1)
@@ -133,6 +138,21 @@ class Settings(BaseSettings):
     def gmail_project_units_a_minute(self) -> int:
         """Of all mailboxes together."""
         return self.gmail_project_units_per_minute or self.gmail_plan.project_units_a_minute
+
+    @property
+    def trusted_proxy_networks(self) -> tuple[str, ...]:
+        """The entries of `trusted_proxies`."""
+        return tuple(text.strip() for text in self.trusted_proxies.split(",") if text.strip())
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: str) -> str:
+        for text in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"CHEERFUL_TRUSTED_PROXIES: {error}. Write networks such as 10.0.0.0/8") from None
+        return value
 
     @field_validator("classifier")
     @classmethod

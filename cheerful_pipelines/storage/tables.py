@@ -733,3 +733,37 @@ alert = sa.Table(
     sa.Column("said", sa.Text, nullable=False),
     _one_of("said", "nothing", "opened", "resolved"),
 )
+
+# --- who signs in to the web UI: nobody's client data, no address, only keyed hashes ---------------------------------
+
+web_session = sa.Table(
+    "web_session",  # one sign-in of one browser; the cookie carries the id, signed
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False, index=True),  # the user's id at Supabase Auth
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("refresh_token", sa.Text),  # sealed with a key derived from CHEERFUL_SESSION_KEY; null: none was given
+    _created(),
+    _when("expires_at", nullable=False),
+    _when("checked_at", nullable=False),  # when Supabase Auth last confirmed the role
+    _when("trusted_until", nullable=False),  # how long that confirmation holds if Supabase Auth does not answer
+    _when("checking_until"),  # one process asks at a time
+    _when("ended_at"),
+    _one_of("role", "viewer", "analyst", "engineer"),
+)
+
+sign_in_attempt = sa.Table(
+    "sign_in_attempt",  # written before Supabase Auth is asked, deleted when it agrees; what is left has failed
+    metadata,
+    sa.Column("attempt", sa.Uuid, primary_key=True),
+    sa.Column("bucket", sa.Text, primary_key=True),  # keyed hash: address and network, network, address, or browser
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=_NOW, index=True),
+)
+sa.Index("ix_sign_in_attempt_bucket_created_at", sign_in_attempt.c.bucket, sign_in_attempt.c.created_at)
+
+sign_in_known = sa.Table(
+    "sign_in_known",  # address and network (one keyed hash) from which somebody has signed in
+    metadata,
+    sa.Column("bucket", sa.Text, primary_key=True),
+    _when("last_success_at", nullable=False),
+)
