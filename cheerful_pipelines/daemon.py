@@ -3,15 +3,21 @@
 Two daemons would each start what a sensor asks for. So ours holds an advisory lock in Dagster's database for as long as
 its connection lives; a second one waits, and takes over when the first is gone. CHEERFUL_DAGSTER_DATABASE_URL must
 therefore be a direct connection or a session pooler, no transaction pooler.
+
+The daemon itself is Dagster's, with one difference (`--inner`): a run that is to be repeated waits for the code
+location. Dagster's own tries once, and a run that a deployment or a restart had ended was never repeated ("Failed to
+retry run").
 """
 
 import argparse
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import psycopg2
 
@@ -22,6 +28,10 @@ from cheerful_pipelines.settings import load_settings
 LOCK = 4_201_009
 LOOK_SECONDS = 5.0
 STOP_SECONDS = 60.0
+WORKER_RETURNS_WITHIN_SECONDS = 600.0
+"""So long a run that is to be repeated waits for its code location: longer than any deployment takes."""
+GRPC_SECONDS = "180"
+"""Of one call to the code server. A start on a busy machine needs more than Dagster's 60 s."""
 
 logger = get_logger(__name__)
 
@@ -95,19 +105,87 @@ class OnlyDaemon:
         return True
 
 
+# --- the daemon itself: the only place that knows Dagster's own, private, way of repeating runs ----------------------
+
+
+def run_dagsters_daemon(workspace: str) -> None:
+    """This process becomes Dagster's daemon; it ends when its parent, which holds the lock, is gone."""
+    os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", GRPC_SECONDS)  # read when Dagster is imported
+    from dagster._daemon.cli import main as dagsters
+
+    wait_for_the_code_location_before_a_retry()
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    sys.argv = ["dagster-daemon", "run", "-w", workspace]
+    dagsters()
+
+
+def wait_for_the_code_location_before_a_retry() -> None:
+    """Private: Dagster marks a run whose retry failed once, for any reason, as never to be repeated, and its cursor
+    moves on. `test_daemon.py` holds that the function is still the one that is called, and what it is called with.
+    """
+    from dagster._daemon.auto_run_reexecution import auto_run_reexecution as dagsters
+
+    retry_run = dagsters.retry_run
+
+    def patiently(failed_run: Any, workspace_context: Any) -> None:
+        origin = failed_run.remote_job_origin
+        if origin is not None:
+            _wait_for_location(workspace_context, origin.location_name)
+        retry_run(failed_run, workspace_context)
+
+    dagsters.retry_run = patiently
+
+
+def _wait_for_location(workspace_context: Any, name: str) -> None:
+    """Return when it is loaded and answers, or after WORKER_RETURNS_WITHIN_SECONDS, whatever it is then."""
+    deadline = time.monotonic() + WORKER_RETURNS_WITHIN_SECONDS
+    is_told = False
+    while not _answers(workspace_context, name) and time.monotonic() < deadline:
+        if not is_told:
+            logger.info("retry_waits_for_the_code_location")
+            is_told = True
+        time.sleep(1)
+
+
+def _answers(workspace_context: Any, name: str) -> bool:
+    try:
+        location = workspace_context.create_request_context().get_code_location(name)
+    except Exception as error:  # it could not be loaded so far: nothing but this looks again within seconds
+        logger.debug("code_location_not_loaded", error=type(error).__name__)
+        workspace_context.reload_code_location(name)
+        return False
+    try:
+        location.client.get_server_id(timeout=10)
+    except Exception as error:
+        logger.debug("code_location_does_not_answer", error=type(error).__name__)
+        return False
+    return True
+
+
+def _end_with_parent(parent: int) -> None:
+    """The lock went with the parent's connection: another daemon may start at any moment."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-w", "--workspace", default="workspace.yaml")
+    parser.add_argument("--inner", action="store_true", help="be the daemon itself (what this command starts)")
     chosen = parser.parse_args()
     configure_logging()
+    if chosen.inner:
+        run_dagsters_daemon(chosen.workspace)
+        return
     url = load_settings().dagster_database_url
     try:
         if url is None:
             raise ConfigurationError("CHEERFUL_DAGSTER_DATABASE_URL is not set.")
         daemon = OnlyDaemon(
             url.get_secret_value(),
-            [str(Path(sys.executable).parent / "dagster-daemon"), "run", "-w", chosen.workspace],
+            [sys.executable, "-m", "cheerful_pipelines.daemon", "--inner", "-w", chosen.workspace],
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop.set())

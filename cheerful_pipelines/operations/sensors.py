@@ -12,8 +12,9 @@ from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
 from cheerful_pipelines.operations.backfill_progress import RunSeen, next_step
 from cheerful_pipelines.operations.backfill_store import BackfillStore
-from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since, failed_work, lost_runs
+from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since, failed_work
 from cheerful_pipelines.operations.health import health_report
+from cheerful_pipelines.operations.lost_runs import Here, end_lost_run, lost_runs
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
 from cheerful_pipelines.operations.notify import say
 from cheerful_pipelines.operations.request_backfill import progress_in_words
@@ -160,27 +161,27 @@ def _trouble_of(check: CheckSeen) -> Trouble:
 
 
 @dg.sensor(
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=10,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process is gone (the code location was killed, the machine ran out of memory): they "
+    description="Ends runs whose process is gone (the machine or the code location was killed, memory ran out): they "
     "would block their campaign or the live sync for hours. Dagster's run retries then repeat them.",
 )
 def lost_workers(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Workers of the default launcher are processes beside this one."""
-    lost = lost_runs(context.instance, _is_alive)
+    lost = lost_runs(context.instance, Here(psutil.Process().create_time(), _is_alive))
     for run in lost:
-        context.instance.report_run_failed(run, "The process that did the work of this run is gone.")
+        end_lost_run(context.instance, run.run_id)
         logger.warning("run_worker_lost", run=run.run_id)
     return dg.SkipReason(
         f"{len(lost)} runs had lost their process." if lost else "Every run under way has its process."
     )
 
 
-def _is_alive(pid: int, run_began: float) -> bool:
-    """Whether the process lives and is the one of then: numbers are given out again."""
+def _is_alive(pid: int, noted: float) -> bool:
+    """Whether the process lives and is the one of then: numbers are given out again, after a restart at once."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= run_began + 5
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= noted + 2
     except psutil.NoSuchProcess:
         return False
 
