@@ -17,6 +17,7 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 
 API_RETRY = dg.RetryPolicy(max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.FULL)
 """For assets that call Google or a model."""
@@ -73,8 +74,9 @@ def newest_failure(instance: dg.DagsterInstance, **which: object) -> FailedRun |
     records = instance.get_run_records(dg.RunsFilter(statuses=finished, **which), limit=1)  # type: ignore[arg-type]
     if not records or records[0].dagster_run.status != dg.DagsterRunStatus.FAILURE:
         return None
-    run_id, ended = records[0].dagster_run.run_id, records[0].end_time
-    at = records[0].update_timestamp.replace(tzinfo=UTC) if ended is None else datetime.fromtimestamp(ended, UTC)
+    run_id, at = records[0].dagster_run.run_id, ended_at(records[0])
+    if is_being_repeated(instance, records[0].dagster_run, at, datetime.now(UTC)):
+        return None  # by Dagster's run retries: one machine repeats a run, not two
     return FailedRun(_class_of(instance, run_id), at, run_id)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import dagster as dg
 
 from cheerful_pipelines.operations.models import FailedWork
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 
 LOOKED_BACK = timedelta(days=2)
 _MOST_FAILURES = 200
@@ -37,7 +38,9 @@ def failed_work(instance: dg.DagsterInstance, now: datetime) -> list[FailedWork]
         if work in found or work in settled:
             continue
         newest = _newest_finished(instance, run, work)
-        if newest is not None and newest.status == dg.DagsterRunStatus.FAILURE:
+        if newest is not None and newest.status == dg.DagsterRunStatus.FAILURE and not is_being_repeated(
+            instance, newest, ended_at(record), now
+        ):  # fmt: skip
             words, at = _words(instance, newest.run_id), record.update_timestamp
             found[work] = FailedWork(
                 what=work[0], partition=work[1], run_id=newest.run_id, words=words,
