@@ -3,6 +3,7 @@
 restarts.py, fault_drills.py, heavy_load.py, soak.py, launchers.py and fleet.py stand on it.
 """
 
+import contextlib
 import os
 import shlex
 import signal
@@ -122,15 +123,12 @@ class System:
     def kill_everything(self) -> None:
         """kill -9 of the supervisor and of all below it, Postgres too: the machine lost its power."""
         family = [psutil.Process(self.supervisor.pid), *self.processes()]
-        for process in family:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
         postmaster = self.home / "postgres" / "postmaster.pid"
         if postmaster.exists():
-            pid = int(postmaster.read_text().splitlines()[0])
-            for process in [*psutil.Process(pid).children(), psutil.Process(pid)]:
+            server = psutil.Process(int(postmaster.read_text().splitlines()[0]))
+            family += [server, *server.children()]
+        for process in family:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         self.supervisor.wait(timeout=30)
         psutil.wait_procs(family, timeout=10)

@@ -68,7 +68,9 @@ class Location(NamedTuple):
     def start(self, run: dg.DagsterRun) -> StartRunResult:
         """As the launcher asks for it."""
         assert run.remote_job_origin is not None
-        arguments = ExecuteExternalJobArgs(run.remote_job_origin, run.run_id, self.instance.get_ref())
+        arguments = ExecuteExternalJobArgs(
+            job_origin=run.remote_job_origin, run_id=run.run_id, instance_ref=self.instance.get_ref()
+        )
         return deserialize_value(self.client.start_run(arguments), StartRunResult)
 
     def processes(self) -> list[psutil.Process]:
@@ -76,7 +78,7 @@ class Location(NamedTuple):
         return [
             process
             for process in psutil.Process(self.worker.pid).children(recursive=True)
-            if "spawn_main" in " ".join(process.cmdline())
+            if process.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(process.cmdline())
         ]
 
     def status(self, run: dg.DagsterRun) -> dg.DagsterRunStatus:
