@@ -303,6 +303,10 @@ class Mail:
         return self.delivered
 
 
+def _end(_number: int, _frame: object) -> None:
+    raise SystemExit("told to stop")
+
+
 @contextmanager
 def a_system(name: str, *, settings: Mapping[str, str] | None = None) -> Iterator[System]:
     """One that is gone afterwards, however the block ends."""
@@ -311,6 +315,7 @@ def a_system(name: str, *, settings: Mapping[str, str] | None = None) -> Iterato
         home = Path(folder) / "home"
         home.mkdir()
         system = System(home, settings=settings)
+        signal.signal(signal.SIGTERM, _end)  # whoever ends the command ends the system too
         try:
             yield system
         finally:

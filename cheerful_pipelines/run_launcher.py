@@ -80,10 +80,13 @@ class PatientRunLauncher(DefaultRunLauncher):
         )
 
     def runs_of_server(self, run_id: str) -> list[str] | None:
-        """Ids of the runs whose processes the code server has; None where it does not answer."""
+        """Ids of the runs whose processes the code server has; None where it does not answer.
+
+        Empty where no server was asked for this run yet: its address is noted just before.
+        """
         client: Any = self._get_grpc_client_for_termination(run_id)  # type: ignore[no-untyped-call]
         if client is None:
-            return None
+            return []
         try:
             answer: GetCurrentRunsResult = deserialize_value(client.get_current_runs(), GetCurrentRunsResult)
         except DagsterUserCodeUnreachableError:

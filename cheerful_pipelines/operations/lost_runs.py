@@ -15,6 +15,8 @@ LEAST_AGE_SECONDS = 10.0
 """A run that has just begun may have ended between two questions."""
 START_SECONDS = 120.0
 """So long a run may be on its way to a code server before the server is asked; a busy machine needs a minute."""
+_CLOCK_SECONDS = 2.0
+"""The system tells when a process began in hundredths of a second since the start of the machine, which it rounds."""
 _WORKERS_ANSWER_WITHIN_SECONDS = 3.0
 _UNDER_WAY = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _TASK = "dagster-celery/task_id"
@@ -65,7 +67,7 @@ def _is_lost(instance: dg.DagsterInstance, record: dg.RunRecord, here: Here, now
         return not any(here.is_alive(pid, at) for pid, at in noted)
     if not is_starting:
         return False
-    if launched < here.began - LEAST_AGE_SECONDS:
+    if launched < here.began - _CLOCK_SECONDS:
         return True  # asked of a code server that is gone; a process of it that still comes finds its run over
     asks = getattr(instance.run_launcher, "runs_of_server", None)
     if asks is None or now - launched < START_SECONDS:

@@ -19,6 +19,7 @@ from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
 from cheerful_pipelines.operations.notify import say
 from cheerful_pipelines.operations.request_backfill import progress_in_words
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 
@@ -100,8 +101,17 @@ def _runs(instance: dg.DagsterInstance, found: Backfill) -> dict[int, RunSeen]:
         if part is not None and number not in runs and record.dagster_run.tags.get("dagster/run_key", "").endswith(
             f":{number}:{part.attempt}"
         ):  # fmt: skip
-            runs[number] = RunSeen(record.dagster_run.run_id, record.dagster_run.status.value)
+            runs[number] = RunSeen(record.dagster_run.run_id, _state(instance, record))
     return runs
+
+
+def _state(instance: dg.DagsterInstance, record: dg.RunRecord) -> str:
+    """Its status; one that failed and that Dagster repeats by itself waits, and is not asked for once more."""
+    run = record.dagster_run
+    is_failed = run.status == dg.DagsterRunStatus.FAILURE
+    if is_failed and is_being_repeated(instance, run, ended_at(record), datetime.now(UTC)):
+        return dg.DagsterRunStatus.QUEUED.value
+    return str(run.status.value)
 
 
 def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None:
