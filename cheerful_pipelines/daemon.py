@@ -30,6 +30,10 @@ LOOK_SECONDS = 5.0
 STOP_SECONDS = 60.0
 WORKER_RETURNS_WITHIN_SECONDS = 600.0
 """So long a run that is to be repeated waits for its code location: longer than any deployment takes."""
+CLOCK_WENT_BACK = 75
+"""Exit code of a daemon that ends because the clock was set back: it is started again at once."""
+CLOCK_SECONDS = 20.0
+"""A clock that goes back by less only delays a tick."""
 GRPC_SECONDS = "180"
 """Of one call to the code server. A start on a busy machine needs more than Dagster's 60 s."""
 
@@ -74,7 +78,9 @@ class OnlyDaemon:
         child = subprocess.Popen(self._command, start_new_session=True)
         try:
             while not self.stop.wait(self._look_seconds):
-                if child.poll() is not None:
+                if child.poll() == CLOCK_WENT_BACK:
+                    child = subprocess.Popen(self._command, start_new_session=True)
+                elif child.poll() is not None:
                     return child.returncode or 1
                 if not self._holds(connection):
                     logger.error("lock_lost", stops="the daemon, before another one starts")
@@ -113,8 +119,10 @@ def run_dagsters_daemon(workspace: str) -> None:
     os.environ.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", GRPC_SECONDS)  # read when Dagster is imported
     from dagster._daemon.cli import main as dagsters
 
+    forget_ticks_of_the_future()
     wait_for_the_code_location_before_a_retry()
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_when_the_clock_goes_back, daemon=True).start()
     sys.argv = ["dagster-daemon", "run", "-w", workspace]
     dagsters()
 
@@ -160,6 +168,41 @@ def _answers(workspace_context: Any, name: str) -> bool:
         logger.debug("code_location_does_not_answer", error=type(error).__name__)
         return False
     return True
+
+
+def forget_ticks_of_the_future() -> None:
+    """After a clock was ahead and is right again: Dagster asks a sensor again only when its last tick is over for its
+    interval, by the time of day, so every sensor would rest for as long as the clock was ahead.
+    """
+    import dagster as dg
+    from dagster._core.scheduler.instigation import SensorInstigatorData
+
+    now = time.time()
+    with dg.DagsterInstance.get() as instance:
+        for state in instance.all_instigator_state():
+            data = state.instigator_data
+            if not isinstance(data, SensorInstigatorData):
+                continue
+            times = {name: getattr(data, name) for name in _TICK_TIMES}
+            if any(at is not None and at > now + CLOCK_SECONDS for at in times.values()):
+                past = {name: at if at is None else min(at, now) for name, at in times.items()}
+                instance.update_instigator_state(state.with_data(data._replace(**past)))
+                logger.warning("tick_of_the_future_forgotten", sensor=state.instigator_name)
+
+
+_TICK_TIMES = ("last_tick_timestamp", "last_tick_start_timestamp", "last_tick_success_timestamp")
+
+
+def _end_when_the_clock_goes_back() -> None:
+    """Dagster's loops wait until the time of day is past: they would stand still until the clock is there again."""
+    ahead = time.time() - time.monotonic()
+    while True:
+        time.sleep(1)
+        is_now = time.time() - time.monotonic()
+        if is_now < ahead - CLOCK_SECONDS:
+            logger.warning("clock_went_back", seconds=round(ahead - is_now))
+            os._exit(CLOCK_WENT_BACK)  # its threads would not end before the clock is there again
+        ahead = is_now
 
 
 def _end_with_parent(parent: int) -> None:

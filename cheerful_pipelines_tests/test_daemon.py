@@ -1,17 +1,35 @@
 """What the daemon repeats, and when: Dagster's own function, with a code location that comes back."""
 
 import logging
+import os
+import sys
+import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
+from dagster._core.scheduler.instigation import (
+    InstigatorState,
+    InstigatorStatus,
+    InstigatorType,
+    SensorInstigatorData,
+)
 from dagster._daemon.auto_run_reexecution import auto_run_reexecution as dagsters
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 
-from cheerful_pipelines.daemon import wait_for_the_code_location_before_a_retry
+from cheerful_pipelines import daemon as daemon_module
+from cheerful_pipelines.daemon import (
+    CLOCK_WENT_BACK,
+    OnlyDaemon,
+    forget_ticks_of_the_future,
+    wait_for_the_code_location_before_a_retry,
+)
 from cheerful_pipelines.run_retries import WILL_RETRY_TAG
+from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 
 
 class Workspace:
@@ -69,6 +87,67 @@ def _of_location(run: dg.DagsterRun) -> Any:
     return SimpleNamespace(
         run_id=run.run_id, tags=run.tags, status=run.status, remote_job_origin=SimpleNamespace(location_name="cheerful")
     )
+
+
+def test_a_tick_of_the_future_does_not_silence_its_sensor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock was an hour ahead for a minute; Dagster would not ask the sensor again for an hour."""
+
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    now = time.time()
+    origin = RemoteInstigatorOrigin(
+        RemoteRepositoryOrigin(GrpcServerCodeLocationOrigin("127.0.0.1", 1, location_name="cheerful"), "repo"), "looks"
+    )
+    for name, at in (("ahead", now + 3600), ("right", now - 5)):
+        data = SensorInstigatorData(last_tick_timestamp=at, last_tick_start_timestamp=at, cursor="kept")
+        with dg.DagsterInstance.get() as instance:
+            state = InstigatorState(
+                origin._replace(instigator_name=name), InstigatorType.SENSOR, InstigatorStatus.RUNNING, data
+            )
+            instance.add_instigator_state(state)
+    forget_ticks_of_the_future()
+
+    with dg.DagsterInstance.get() as instance:
+        found = {state.instigator_name: state.instigator_data for state in instance.all_instigator_state()}
+    ahead, right = found["ahead"], found["right"]
+    assert isinstance(ahead, SensorInstigatorData)
+    assert now <= (ahead.last_tick_timestamp or 0) <= time.time()
+    assert now <= (ahead.last_tick_start_timestamp or 0) <= time.time()
+    assert ahead.cursor == "kept"
+    assert isinstance(right, SensorInstigatorData)
+    assert right.last_tick_timestamp == now - 5
+
+
+def test_a_daemon_that_ends_because_the_clock_went_back_is_started_again(
+    postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", f"open('{tmp_path}/began', 'a').write('x'); raise SystemExit({CLOCK_WENT_BACK})"]
+    daemon = OnlyDaemon(postgres.url("daemon_clock"), command, look_seconds=0.05)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "began").exists() or len((tmp_path / "began").read_text()) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    daemon.stop.set()
+    thread.join(timeout=20)
+
+
+def test_a_clock_that_goes_back_ends_the_daemon_and_one_that_goes_on_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    days, ended = iter([1000.0, 1001.0, 4600.0, 4601.0, 1002.0]), list[int]()
+
+    def end(code: int) -> None:
+        ended.append(code)
+        raise SystemExit(code)
+
+    monkeypatch.setattr(time, "time", lambda: next(days))
+    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(os, "_exit", end)
+    with pytest.raises(SystemExit):
+        daemon_module._end_when_the_clock_goes_back()
+
+    assert ended == [CLOCK_WENT_BACK]
+    assert list(days) == []  # not before the step back
 
 
 def test_dagsters_daemon_still_repeats_runs_through_the_function_that_waits() -> None:
