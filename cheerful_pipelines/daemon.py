@@ -49,42 +49,70 @@ class OnlyDaemon:
         self.stop = threading.Event()
 
     def run(self) -> int:
-        """Until told to stop: 0. Raises ConfigurationError where the database cannot be reached at the start."""
+        """Until told to stop: 0. Raises ConfigurationError where the database cannot be reached at the start.
+
+        A database that goes away later is waited for: the lock is gone with it, so the daemon stops meanwhile.
+        """
         try:
-            connection = psycopg2.connect(
-                self._url, application_name="cheerful daemon", keepalives=1, keepalives_idle=10, keepalives_interval=5,
-                keepalives_count=3,
-            )  # fmt: skip
+            connection: psycopg2.extensions.connection | None = self._connect()
         except psycopg2.Error as error:
             raise ConfigurationError(
                 f"Dagster's database cannot be reached ({type(error).__name__}).",
                 what_to_do="Check CHEERFUL_DAGSTER_DATABASE_URL.",
             ) from None
-        connection.autocommit = True
-        try:
-            return self._while_alone(connection)
-        finally:
-            connection.close()
+        while connection is not None:
+            try:
+                if self._waits_for_the_lock(connection):
+                    code = self._while_alone(connection)
+                    if code is not None:
+                        return code
+            except psycopg2.Error as error:
+                logger.error("lock_lost", error=type(error).__name__)
+            finally:
+                connection.close()
+            connection = self._connect_again()
+        return 0
 
-    def _while_alone(self, connection: "psycopg2.extensions.connection") -> int:
+    def _connect(self) -> "psycopg2.extensions.connection":
+        connection = psycopg2.connect(
+            self._url, application_name="cheerful daemon", keepalives=1, keepalives_idle=10, keepalives_interval=5,
+            keepalives_count=3,
+        )  # fmt: skip
+        connection.autocommit = True
+        return connection
+
+    def _connect_again(self) -> "psycopg2.extensions.connection | None":
+        while not self.stop.wait(self._look_seconds):
+            try:
+                return self._connect()
+            except psycopg2.Error as error:
+                logger.warning("database_is_away", error=type(error).__name__)
+        return None
+
+    def _waits_for_the_lock(self, connection: "psycopg2.extensions.connection") -> bool:
+        """Whether it is ours; False when told to stop first."""
         is_told = False
         while not self._take(connection):
             if not is_told:
                 logger.info("another_daemon_runs", waits="until it is gone")
                 is_told = True
             if self.stop.wait(self._look_seconds):
-                return 0
+                return False
+        return True
+
+    def _while_alone(self, connection: "psycopg2.extensions.connection") -> int | None:
+        """The exit code; None where the lock was lost, and nothing of the daemon runs any more."""
         logger.info("this_is_the_daemon")
         child = subprocess.Popen(self._command, start_new_session=True)
         try:
             while not self.stop.wait(self._look_seconds):
+                if not self._holds(connection):
+                    logger.error("lock_lost", stops="the daemon, before another one starts")
+                    return None
                 if child.poll() == CLOCK_WENT_BACK:
                     child = subprocess.Popen(self._command, start_new_session=True)
                 elif child.poll() is not None:
                     return child.returncode or 1
-                if not self._holds(connection):
-                    logger.error("lock_lost", stops="the daemon, before another one starts")
-                    return 1
             return 0
         finally:
             child.terminate()

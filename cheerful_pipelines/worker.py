@@ -5,8 +5,7 @@ at their next checkpoint, interrupts what is left after DRAIN_SECONDS, and is go
 Platforms must wait longer than that: kill_timeout in infra/stg and infra/prd, and the like. An interrupted run fails
 with the tag `dagster/will_retry`: Dagster's run retries repeat it when the daemon sees a worker again.
 
-The code server itself is Dagster's, with one difference (`--serve`): it starts one process a run, however often it is
-asked, and a process that found its run taken never ends that run.
+The code server (`--serve`) is Dagster's with one difference: it starts one process a run, however often it is asked.
 """
 
 import argparse

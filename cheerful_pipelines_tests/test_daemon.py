@@ -5,11 +5,14 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
+import psutil
+import psycopg2
 import pytest
 from dagster._core.remote_origin import GrpcServerCodeLocationOrigin, RemoteInstigatorOrigin, RemoteRepositoryOrigin
 from dagster._core.scheduler.instigation import (
@@ -124,12 +127,43 @@ def test_a_daemon_that_ends_because_the_clock_went_back_is_started_again(
     daemon = OnlyDaemon(postgres.url("daemon_clock"), command, look_seconds=0.05)
     thread = threading.Thread(target=daemon.run)
     thread.start()
-    deadline = time.monotonic() + 30
-    while not (tmp_path / "began").exists() or len((tmp_path / "began").read_text()) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    _until(lambda: (tmp_path / "began").exists() and len((tmp_path / "began").read_text()) >= 2)
     daemon.stop.set()
     thread.join(timeout=20)
+
+
+def test_a_daemon_whose_connection_is_killed_stops_and_goes_on_with_a_new_one(
+    postgres: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """As when Postgres is restarted: it must neither run without the lock nor be gone for good."""
+    url = postgres.url("daemon_away")
+    command = [sys.executable, "-c", f"import os, time; open('{tmp_path}/' + str(os.getpid()), 'w'); time.sleep(600)"]
+    daemon = OnlyDaemon(url, command, look_seconds=0.1)
+    thread = threading.Thread(target=daemon.run)
+    thread.start()
+    try:
+        _until(lambda: len(list(tmp_path.iterdir())) == 1)
+        (first,) = list(tmp_path.iterdir())
+        killer = psycopg2.connect(url.replace("+psycopg2", ""))
+        with killer.cursor() as cursor:
+            cursor.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'cheerful daemon' "
+                "and datname = current_database()"
+            )
+        killer.close()
+        _until(lambda: len(list(tmp_path.iterdir())) == 2)
+        assert not psutil.pid_exists(int(first.name))
+    finally:
+        daemon.stop.set()
+        thread.join(timeout=30)
+    assert not thread.is_alive()
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_a_clock_that_goes_back_ends_the_daemon_and_one_that_goes_on_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
