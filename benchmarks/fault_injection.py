@@ -14,7 +14,6 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from benchmarks.system import REPOSITORY, System, until
-from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 
 SMALL_BYTES = 24_000_000
 """Of the disk that fills: the demo's blobs need less than half."""
@@ -88,10 +87,21 @@ class PostgresStopped(Fault):
     """The embedded server is stopped (pg_ctl stop) and started again, in the same folder and socket."""
 
     def begin(self, system: System) -> None:
-        EmbeddedPostgres(system.home / "postgres").stop()
+        self._in_a_process(system, ".stop()")
 
     def mend(self, system: System) -> None:
-        EmbeddedPostgres(system.home / "postgres")
+        self._in_a_process(system, "")
+
+    @staticmethod
+    def _in_a_process(system: System, then: str) -> None:
+        """Of its own: whoever has started a server once believes for ever that it runs."""
+        code = (
+            "import sys; from pathlib import Path; "
+            "from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres; "
+            f"EmbeddedPostgres(Path(sys.argv[1])){then}"
+        )
+        command = [sys.executable, "-W", "ignore", "-c", code, str(system.home / "postgres")]
+        subprocess.run(command, check=True, cwd=REPOSITORY, env=system.environment)
 
 
 class PostgresReadOnly(Fault):
