@@ -45,9 +45,7 @@ class PatientRunLauncher(DefaultRunLauncher):
                 raise
         except DagsterLaunchFailedError as error:
             if any(words in str(error) for words in _PASSING):
-                raise DagsterUserCodeUnreachableError(
-                    "The worker could not start the run just now: it waits in the queue."
-                ) from error
+                raise back_to_the_queue("The worker could not start the run just now") from error
             raise
 
     def _was_started(self, run_id: str, *, patiently: bool) -> bool:
@@ -92,6 +90,11 @@ class PatientRunLauncher(DefaultRunLauncher):
         except DagsterUserCodeUnreachableError:
             return None
         return list(answer.current_runs)
+
+
+def back_to_the_queue(why: str) -> DagsterUserCodeUnreachableError:
+    """What a launcher raises so that Dagster's queue keeps the run and tries again."""
+    return DagsterUserCodeUnreachableError(f"{why}: it waits in the queue.")
 
 
 def _is(entry: object, kind: DagsterEventType) -> bool:

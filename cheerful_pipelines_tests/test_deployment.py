@@ -22,6 +22,7 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from benchmarks.stop_a_worker import Stopped, until
 from cheerful_pipelines import daemon as daemon_module
 from cheerful_pipelines import worker
+from cheerful_pipelines.celery_launcher import PatientCeleryRunLauncher
 from cheerful_pipelines.daemon import OnlyDaemon
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
@@ -75,7 +76,7 @@ def test_celery_differs_in_the_launcher_only() -> None:
     celery = yaml.safe_load((INFRA / "celery" / "dagster.yaml").read_text())
 
     assert plain.pop("run_launcher")["class"] == PatientRunLauncher.__name__
-    assert celery.pop("run_launcher")["class"] == "CeleryRunLauncher"
+    assert celery.pop("run_launcher")["class"] == PatientCeleryRunLauncher.__name__
     assert celery == plain
 
 

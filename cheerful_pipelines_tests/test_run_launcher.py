@@ -1,17 +1,23 @@
 """Starts that fail for a while: the run waits in the queue, and none that is under way is started again."""
 
 import inspect
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.errors import DagsterLaunchFailedError, DagsterUserCodeUnreachableError
 from dagster._core.events import DagsterEvent, EngineEventData
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
+from dagster._core.test_utils import create_run_for_test
 from dagster._grpc import impl, server
 
 from cheerful_pipelines import run_launcher
+from cheerful_pipelines.celery_launcher import PatientCeleryRunLauncher
 from cheerful_pipelines.run_launcher import PatientRunLauncher
+from cheerful_pipelines_tests.test_system import free_port
 
 
 class TimedOut(Exception):
@@ -111,6 +117,22 @@ def test_a_start_that_failed_for_a_passing_reason_waits_and_another_fails(
     monkeypatch.setattr(dg.DefaultRunLauncher, "launch_run", fails("no such job"))
     with pytest.raises(DagsterLaunchFailedError):
         _launch(launcher, _starting(launcher))
+
+
+def test_a_broker_that_is_away_holds_a_run_up_and_fails_none(
+    launcher: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing listens there; the launcher of dagster-celery itself raises what Dagster takes for a failure."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    broker = f"redis://127.0.0.1:{free_port()}/0"
+    with dg.DagsterInstance.get() as instance:
+        celery = PatientCeleryRunLauncher(default_queue="dagster", broker=broker, backend="cache+memory://")
+        celery.register_instance(instance)
+        repository = RepositoryPythonOrigin("python", ModuleCodePointer("jobs", "work"))
+        run = create_run_for_test(instance, "work", job_code_origin=JobPythonOrigin("work", repository))
+
+        with pytest.raises(DagsterUserCodeUnreachableError, match="The broker does not answer"):
+            celery.launch_run(SimpleNamespace(dagster_run=run))
 
 
 def test_dagsters_code_server_still_says_so() -> None:
