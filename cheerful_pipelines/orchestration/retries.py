@@ -13,6 +13,7 @@ Four numbers are apart from this table, each because it answers another question
 | crashed workers (2), code location away (20) | dagster.yaml | Dagster's own, before this table's `crashed` applies |
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, get_args
@@ -102,18 +103,32 @@ class Work(NamedTuple):
     watermark: str
 
 
+def keys_hash(work: Iterable["DueWork"]) -> str:
+    """For the key of a run over many units."""
+    return hashlib.sha256("\n".join(one.key for one in work).encode()).hexdigest()[:24]
+
+
 class DueWork(NamedTuple):
     """Work that is worth a run now."""
 
     unit: str
     watermark: str
-    suffix: str
+    suffix: str = ""
     """The run key ends with it: each failed attempt is followed by a key of its own."""
+
+    @property
+    def name(self) -> str:
+        """What stands behind the kind: an alias or a slug; empty for a singleton."""
+        return self.unit.partition(":")[2]
 
     @property
     def key(self) -> str:
         """Run key of a run of this unit alone."""
         return f"{self.unit}:{self.watermark}{self.suffix}"
+
+    def after(self, run_id: str) -> "DueWork":
+        """The same, asked for after that run has ended: with a key that no earlier request had."""
+        return self if run_id[:8] in self.suffix else self._replace(suffix=f"{self.suffix}:after-{run_id[:8]}")
 
 
 def wait_after(failure_class: FailureClass, attempts: int) -> timedelta:
@@ -143,10 +158,13 @@ def may_be_tried(failure: WorkFailure, now: datetime, *, watermark: str | None =
     return now - failure.failed_at >= _doubled(CHANGED_WORK_WAITS, failure.attempts, _DAY)
 
 
-def key_suffix(failure: WorkFailure | None) -> str:
-    """What follows a failed attempt has a run key of its own, or Dagster would skip it as done."""
+def key_suffix(failure: WorkFailure | None, now: datetime) -> str:
+    """What follows a failed attempt has a run key of its own, or Dagster would skip it as done.
+
+    Without a failure it names the day: a watermark may come back (a sender is taken away and added again).
+    """
     if failure is None:
-        return ""
+        return f":{now:%Y-%m-%d}"
     attempt = failure.run_id[:8] if failure.run_id else f"{failure.failed_at:%Y%m%dT%H%M%S}"
     return f":after-{attempt}"
 
@@ -157,5 +175,5 @@ def due(work: Iterable[Work], failures: Mapping[str, WorkFailure], now: datetime
     for unit, watermark in work:
         failure = failures.get(unit)
         if failure is None or may_be_tried(failure, now, watermark=watermark):
-            found.append(DueWork(unit, watermark, key_suffix(failure)))
+            found.append(DueWork(unit, watermark, key_suffix(failure, now)))
     return found
