@@ -7,7 +7,6 @@ import dagster as dg
 import pytest
 from dagster._core.events import DagsterEvent
 
-from cheerful_pipelines.failures import newest_failure
 from cheerful_pipelines.operations.dagster_state import failed_work
 from cheerful_pipelines.run_retries import BEGINS_WITHIN, RETRIED_BY_TAG, WILL_RETRY_TAG, is_being_repeated
 
@@ -33,9 +32,10 @@ def _under_way(instance: dg.DagsterInstance, parent: dg.DagsterRun | None = None
 
 
 def _tell(instance: dg.DagsterInstance, run: dg.DagsterRun) -> tuple[bool, bool]:
-    """(a sensor sees a failure, somebody is alerted)."""
-    sees = newest_failure(instance, job_name="work") is not None
-    return sees, bool(failed_work(instance, datetime.now(UTC)))
+    """(a sensor may ask again, somebody is alerted)."""
+    found, now = instance.get_run_by_id(run.run_id), datetime.now(UTC)
+    assert found is not None
+    return not is_being_repeated(instance, found, now, now), bool(failed_work(instance, now))
 
 
 def test_while_dagster_repeats_a_run_no_sensor_does_and_nobody_is_alerted(instance: dg.DagsterInstance) -> None:
