@@ -22,6 +22,7 @@ from cheerful_pipelines.metrics.sensors import SENSORS as METRIC_SENSORS
 from cheerful_pipelines.operations.assets import ASSETS as OPERATION_ASSETS
 from cheerful_pipelines.operations.jobs import JOBS as OPERATION_JOBS
 from cheerful_pipelines.operations.sensors import SENSORS as OPERATION_SENSORS
+from cheerful_pipelines.orchestration.sensors import SENSORS as ORCHESTRATION_SENSORS
 from cheerful_pipelines.recipients.assets import ASSETS as RECIPIENT_ASSETS
 from cheerful_pipelines.recipients.assets import JOBS as RECIPIENT_JOBS
 from cheerful_pipelines.recipients.checks import CHECKS as RECIPIENT_CHECKS
@@ -60,6 +61,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *CLASSIFICATION_SENSORS,
             *METRIC_SENSORS,
             *OPERATION_SENSORS,
+            *ORCHESTRATION_SENSORS,
         ],
         schedules=SCHEDULES,
         jobs=[*JOBS, *RECIPIENT_JOBS, *GMAIL_JOBS, *THREAD_JOBS, *OPERATION_JOBS],

@@ -767,3 +767,21 @@ sign_in_known = sa.Table(
     sa.Column("bucket", sa.Text, primary_key=True),
     _when("last_success_at", nullable=False),
 )
+
+work_failure = sa.Table(
+    "work_failure",  # one row per unit of work whose newest attempt failed; gone with its next success. Ids only
+    metadata,
+    sa.Column("unit", sa.Text, primary_key=True),  # "mailbox:lumen-mia", "sheet:spring", "campaign:spring", "portfolio"
+    sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), index=True),  # null: the whole installation's
+    sa.Column("failure_class", sa.Text, nullable=False),  # orchestration/retries.py
+    sa.Column("error", sa.Text, nullable=False),  # class name
+    sa.Column("attempts", sa.Integer, nullable=False),  # of this class in a row
+    _when("first_failed_at", nullable=False),
+    _when("failed_at", nullable=False),
+    _when("next_try_at", nullable=False),
+    sa.Column("run_id", sa.Text),
+    sa.Column("watermark", sa.Text),  # what was to be done; another one: something has changed since
+    sa.Column("summary", sa.Text, nullable=False),
+    sa.Column("what_to_do", sa.Text, nullable=False),
+    _one_of("failure_class", "transient", "throttled", "auth", "permanent", "crashed", "interrupted", "unknown"),
+)
