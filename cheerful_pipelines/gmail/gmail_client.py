@@ -11,6 +11,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 from uuid import UUID
@@ -108,9 +109,14 @@ class GmailClient:
         self._batch_size = batch_size
         self._requests_at_once = requests_at_once
         self._tries = tries
-        self._local = threading.local()  # httplib2 is not thread-safe: one connection a thread
+        self._local: Any = threading.local()  # httplib2 is not thread-safe: one connection a thread
         self._lock = threading.Lock()
         self._pool: ContextThreadPoolExecutor | None = None
+
+    def used_by_one_thread_at_a_time(self) -> "GmailClient":
+        """One connection and one token, whichever thread calls: polls run in threads that last for one tick."""
+        self._local = SimpleNamespace()
+        return self
 
     def price(self, operation: Operation) -> int:
         """What one such call costs in quota units."""
@@ -381,7 +387,9 @@ class GmailClients:
         with self._lock:
             if key not in self._clients:
                 others = {known: made for known, made in self._clients.items() if known[:2] != key[:2]}
-                self._clients = {**others, key: self._make(credentials, account.address, allowance(), tries=tries)}
+                made = self._make(credentials, account.address, allowance(), tries=tries)
+                made = made.used_by_one_thread_at_a_time() if use == "polling" else made
+                self._clients = {**others, key: made}
             return self._clients[key]
 
     def _allowance(self, ledger: MemoryLedger | QuotaStore, *, share: float) -> Allowance:

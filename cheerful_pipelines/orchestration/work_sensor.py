@@ -33,6 +33,13 @@ KIND_TAG = "cheerful/kind"
 WORK_TAG = "cheerful/work"
 """The units that a run is for, each with its watermark, as JSON."""
 
+BACKGROUND_TAG = "cheerful/background"
+BACKGROUND = {
+    **dict.fromkeys(("archive", "reconcile"), "mail"),
+    **dict.fromkeys(("count", "export", "report", "definitions"), "numbers"),
+}
+"""Kinds that share few places, so that they never take those of news (dagster.yaml)."""
+
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -157,7 +164,8 @@ def now() -> datetime:
 
 def work_tags(kind: str, work: Mapping[str, str]) -> dict[str, str]:
     """Tags of a run over units of one kind."""
-    return {KIND_TAG: kind, WORK_TAG: json.dumps(dict(work), separators=(",", ":"))}
+    background = {BACKGROUND_TAG: BACKGROUND[kind]} if kind in BACKGROUND else {}
+    return {KIND_TAG: kind, WORK_TAG: json.dumps(dict(work), separators=(",", ":")), **background}
 
 
 def unfinished_runs(instance: dg.DagsterInstance, kinds: Sequence[str]) -> list[dg.DagsterRun]:
