@@ -24,6 +24,7 @@ from cheerful_pipelines.failures import run_failure
 from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work, WorkFailure, due
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.run_retries import is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
@@ -123,6 +124,8 @@ class Tick(Generic[C]):
             run = newest.get(work.unit)
             if work.unit in covered or (run is not None and run.is_settling(work, self.now)):
                 continue
+            if run is not None and is_being_repeated(self.instance, run.run, run.ended, self.now):
+                continue  # by Dagster's run retries: one machine repeats a run, not two
             if run is not None and (failure := self._written(store, work, run, failures.get(work.unit))) is not None:
                 failures[work.unit] = failure
             ready.append(work)
