@@ -163,6 +163,7 @@ def classifications_result(
     retry_policy=DATABASE_RETRY,
     pool="database",
     code_version="1",
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
 )
 def review_queue(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]

@@ -4,7 +4,6 @@ What is asked of Gmail stands in sync.py; this file decides whose turn it is and
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from queue import SimpleQueue
 from typing import Any
@@ -13,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
 from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, SlowCallError
 from cheerful_pipelines.failures import API_RETRY, as_failure, dagster_failures, failure_class_of, told
 from cheerful_pipelines.gmail.checks import mailbox_evaluations, month_evaluation
@@ -20,7 +20,7 @@ from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.mailbox_failures import record_failure, settle_account
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import unit_of, work_of
 from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
@@ -264,14 +264,15 @@ def _outcomes(
         try:
             for key in by_account[alias]:
                 try:
-                    done.put((key, alias, work[key][1](key)))
+                    with log_fields(account=alias, partition=key):
+                        done.put((key, alias, work[key][1](key)))
                 except BaseException as error:  # a panic of a library in Rust, too: it is this mailbox's alone
                     done.put((key, alias, error))
                     return
         finally:
             done.put(None)
 
-    with ThreadPoolExecutor(MAILBOXES_AT_ONCE, thread_name_prefix="mailbox") as pool:
+    with ContextThreadPoolExecutor(MAILBOXES_AT_ONCE, thread_name_prefix="mailbox") as pool:
         for alias in by_account:
             pool.submit(all_of, alias)
         waiting = len(by_account)

@@ -10,7 +10,6 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
 from cheerful_pipelines.errors import (
     AuthError,
     CheerfulError,
@@ -111,7 +111,7 @@ class GmailClient:
         self._tries = tries
         self._local: Any = threading.local()  # httplib2 is not thread-safe: one connection a thread
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: ContextThreadPoolExecutor | None = None
 
     def used_by_one_thread_at_a_time(self) -> "GmailClient":
         """One connection and one token, whichever thread calls: polls run in threads that last for one tick."""
@@ -204,7 +204,7 @@ class GmailClient:
     def _fetch_granted(self, ids: Sequence[str]) -> Iterator[FetchedMessage | FetchFailure]:
         with self._lock:
             if self._pool is None:  # kept: each new thread would sign in anew
-                self._pool = ThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail")
+                self._pool = ContextThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail")
         under_way = [self._pool.submit(self._fetch_batch, batch) for batch in in_batches(ids, self._batch_size)]
         error: CheerfulError | None = None
         for future in under_way:
