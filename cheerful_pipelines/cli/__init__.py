@@ -8,6 +8,7 @@ from cheerful_pipelines.cli import (
     accounts,
     backfills,
     campaigns,
+    clients,
     doctor,
     local,
     metrics,
@@ -17,14 +18,17 @@ from cheerful_pipelines.cli import (
     threads,
     verdicts,
 )
-from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.cli.entry import CheerfulGroup, run
 
 app = typer.Typer(
+    cls=CheerfulGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Outreach campaigns from the command line: register, look, deliver, check.",
+    rich_markup_mode=None,  # plain text: escape sequences are filtered from the output
+    help="Outreach campaigns from the command line: register, look, deliver, check. --debug prints tracebacks.",
 )
+app.add_typer(clients.app, name="clients", help="Clients, who pay: list, add.")
 app.add_typer(campaigns.app, name="campaigns", help="Campaigns: list, show, add.")
 app.add_typer(accounts.app, name="accounts", help="Sender mailboxes: list, show, add.")
 app.add_typer(recipients.app, name="recipients", help="Recipients: list (also of the past), problems, preview.")
@@ -50,9 +54,5 @@ app.command("doctor", help="Check settings, keys, database, blobs and Google; sa
 
 
 def main() -> None:
-    """Entry of the script: our own errors become one sentence, not a traceback."""
-    try:
-        app()
-    except CheerfulError as error:
-        print(f"cheerful: {error}", file=sys.stderr)
-        sys.exit(1)
+    """Entry of the script: whatever fails becomes one sentence and an exit code, never a traceback by itself."""
+    sys.exit(run(app, sys.argv[1:]))

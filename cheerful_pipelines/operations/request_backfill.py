@@ -48,7 +48,8 @@ def request_backfill(
     """
     campaigns = CampaignStore(database)
     campaign = campaigns.campaign(slug)
-    accounts = {account.alias: account for account in campaigns.accounts(campaign_id=campaign.id)}
+    connected = [one for one in campaigns.accounts(campaign_id=campaign.id) if one.replaced_at is None]
+    accounts = {account.alias: account for account in connected}
     plan = plan_backfill(
         campaign,
         list(accounts.values()),
