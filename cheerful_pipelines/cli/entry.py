@@ -65,7 +65,9 @@ def as_cheerful_error(error: Exception) -> CheerfulError | None:
     if found is not None:
         return found
     if isinstance(error, UnicodeError):
-        return PermanentError("The file is not UTF-8 text.", what_to_do="Save it in UTF-8 and try again.")
+        return PermanentError(
+            "What was given is not text in UTF-8.", what_to_do="Save the file in UTF-8 and try again."
+        )
     if isinstance(error, json.JSONDecodeError):
         return PermanentError("The file or the answer is not JSON.", what_to_do="Check what was given or configured.")
     if isinstance(error, ValidationError):

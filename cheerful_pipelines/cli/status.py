@@ -29,7 +29,8 @@ def status() -> None:
         ("account", "client", "status", "in step", "complete from", "dead letters"),
         [
             (
-                f"{one.alias}, throttled" if one.is_throttled else one.alias, whose.get(one.alias), one.status, _ago(one.lag_seconds),
+                f"{one.alias}, throttled" if one.is_throttled else one.alias, whose.get(one.alias), one.status,
+                _ago(one.lag_seconds),
                 one.complete_from, one.dead_letters,
             )
             for one in report.accounts

@@ -11,8 +11,8 @@ from cheerful_pipelines.errors import ConfigurationError
 MAX_LENGTH = 63
 """As DNS labels: run tags of Kubernetes and Docker take as much."""
 FORM = (
-    f"Use 1 to {MAX_LENGTH} lower-case letters (a-z), digits and single hyphens, beginning and ending with a letter or "
-    "digit, such as spring-2026."
+    f"Use 1 to {MAX_LENGTH} lower-case letters (a-z), digits and single hyphens, without @, beginning and ending with a "
+    "letter or digit, such as spring-2026."
 )
 _SHORT_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
@@ -32,4 +32,4 @@ def require_short_name(text: str, *, of: str) -> str:
         return text
     # An address may have been typed: error messages end up in logs, which hold none.
     shown = f"{text!r}" if "@" not in text else "An address"
-    raise ConfigurationError(f"{shown} cannot be the short name of a {of} (a partition key).", what_to_do=FORM)
+    raise ConfigurationError(f"{shown} cannot be a partition key, which the short name of a {of} is.", what_to_do=FORM)
