@@ -201,7 +201,7 @@ def _readable_json(path: Path) -> str:
         info = json.loads(text)
     except ValueError:  # not UTF-8, not JSON
         info = None
-    wanted = _FIELDS.get(info.get("type", "")) if isinstance(info, dict) else None
+    wanted = _FIELDS.get(str(info.get("type"))) if isinstance(info, dict) else None
     if wanted is None:
         raise ConfigurationError(
             f"{path.name} is not a credentials file.",

@@ -11,8 +11,8 @@ from cheerful_pipelines.errors import ConfigurationError
 MAX_LENGTH = 63
 """As DNS labels: run tags of Kubernetes and Docker take as much."""
 FORM = (
-    f"Use 1 to {MAX_LENGTH} lower-case letters (a-z), digits and single hyphens, without @, beginning and ending with a "
-    "letter or digit, such as spring-2026."
+    f"Use 1 to {MAX_LENGTH} lower-case letters (a-z), digits and single hyphens, without @, with a letter or "
+    "digit at both ends, such as spring-2026."
 )
 _SHORT_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
