@@ -10,6 +10,7 @@ from cheerful_pipelines.cli import (
     campaigns,
     clients,
     doctor,
+    keys,
     local,
     metrics,
     people,
@@ -49,6 +50,7 @@ app.command("backfill", help="Bring a campaign up to date: sheet, mail, threads,
 app.command("override", help="Say what a thread means: your word outranks every verdict.")(verdicts.override)
 app.command("erase", help="Remove a person for good; the numbers stay, nothing brings them back.")(people.erase)
 app.command("export-person", help="Everything that is stored of a person, as one archive.")(people.export_person)
+app.command("keys", help="The installation's keys: made once, kept in CHEERFUL_HOME, printed for a shell.")(keys.keys)
 app.command("status", help="How far every account and campaign is.")(status.status)
 app.command("doctor", help="Check settings, keys, database, blobs and Google; say what to do.")(doctor.doctor)
 

@@ -111,7 +111,7 @@ def connect(
 
     wanted = _Wanted(alias, client, address, tuple(send_as or ()), scope, replace_address)
     _check(wanted)
-    _keep(wanted, authorize(client_secrets, address=address, open_browser=browser))
+    _keep(wanted, authorize(client_secrets, address=address, open_browser=browser, token_uri=load_settings().token_uri))
 
 
 @app.command("rotate-key")

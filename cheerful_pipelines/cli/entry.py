@@ -65,9 +65,7 @@ def as_cheerful_error(error: Exception) -> CheerfulError | None:
     if found is not None:
         return found
     if isinstance(error, UnicodeError):
-        return PermanentError(
-            "What was given is not text in UTF-8.", what_to_do="Save the file in UTF-8."
-        )
+        return PermanentError("What was given is not text in UTF-8.", what_to_do="Save the file in UTF-8.")
     if isinstance(error, json.JSONDecodeError):
         return PermanentError("The file or the answer is not JSON.", what_to_do="Check what was given or configured.")
     if isinstance(error, ValidationError):

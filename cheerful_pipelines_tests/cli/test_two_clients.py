@@ -96,7 +96,7 @@ HARMLESS: dict[str, list[Words]] = {
     "erase": [("zoe@rivalcreator.example", "--client", "ours", "--yes"), ("ana@creator.example", "--client", "ours",
               "--yes")],
     "export-person": [("zoe@rivalcreator.example", "--client", "ours", "--to", "{folder}/b.zip")],
-    "status": [()], "doctor": [()],
+    "status": [()], "doctor": [()], "keys": [()],
 }  # fmt: skip
 """Ordinary use by one client: it changes nothing of the other, and shows nothing that is the other's secret."""
 
