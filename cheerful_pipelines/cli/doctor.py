@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.cli.entry import expected_errors
 from cheerful_pipelines.cli.waiting import waiting_mailboxes
 from cheerful_pipelines.errors import CheerfulError, ConfigurationError
 from cheerful_pipelines.settings import load_settings
@@ -32,7 +33,8 @@ def doctor() -> None:
     failed = 0
     for name, check in _checks():
         try:
-            print(f"ok    {name}: {check()}")
+            with expected_errors():
+                print(f"ok    {name}: {check()}")
         except CheerfulError as error:
             failed += 1
             print(f"FAIL  {name}: {error}")

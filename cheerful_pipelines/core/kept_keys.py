@@ -1,7 +1,8 @@
 """The keys of an installation: made once, kept in CHEERFUL_HOME/keys.env, readable by its owner only.
 
 A key that is lost cannot be replaced: what it sealed (OAuth tokens) cannot be opened again, and people who were erased
-are no longer recognised. The key of sessions is not among them: a new one only ends sign-ins. So nothing here ever overwrites one.
+are no longer recognised. So nothing here ever overwrites one. The key of sessions is not among them: a new one only
+ends sign-ins.
 """
 
 import contextlib
