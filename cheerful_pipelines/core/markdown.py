@@ -20,8 +20,9 @@ class Markdown(str):
     __slots__ = ()
 
 
-# Within a word GFM takes an underscore literally; everywhere else it may be emphasis.
-_SPECIAL = re.compile(r"[\\`*\[\]!|~&#]|(?<![^\W_])_|_(?![^\W_])|(?<=\])\(")
+# Only where Markdown would take it for a sign: `#REF!` within a cell stays readable. Within a word GFM takes an
+# underscore literally; everywhere else it may be emphasis.
+_SPECIAL = re.compile(r"[\\`*\[\]|~]|!(?=\[)|^#|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])|(?<=\])\(")
 _ANGLES = {"<": "&lt;", ">": "&gt;"}  # entities, since a renderer that allows HTML does not heed a backslash
 
 

@@ -31,7 +31,8 @@ def test_a_table_has_a_line_per_row_and_a_cell_per_column_whatever_is_in_them(ro
 def test_no_special_character_survives_without_its_escape(text: str) -> None:
     shown = escaped(text)
 
-    assert re.search(r"(?<!\\)(?:\\\\)*[!\[\]`*]", shown) is None
+    assert re.search(r"(?<!\\)(?:\\\\)*[\[\]`*|~]", shown) is None
+    assert "![" not in shown
     assert not set(shown) & set("<>\n\r\x1b\u202e\u2066\u2028")
 
 
@@ -55,6 +56,8 @@ def test_markdown_of_ours_passes_through_and_a_link_takes_no_script() -> None:
 
 def test_words_inside_a_name_stay_readable() -> None:
     assert escaped("not_interested 34.5 % spring-2026") == "not_interested 34.5 % spring-2026"
+    assert escaped("A2: #REF! AT&T &amp; #1") == "A2: #REF! AT&T \\&amp; #1"
+    assert escaped("# heading") == "\\# heading"
     assert escaped("_emphasis_") == "\\_emphasis\\_"
 
 
