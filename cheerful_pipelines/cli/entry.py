@@ -75,7 +75,7 @@ def as_cheerful_error(error: Exception) -> CheerfulError | None:
         return TransientError(f"A connection failed ({type(error).__name__}).", what_to_do="Try again in a moment.")
     if isinstance(error, OSError):
         return _file_error(error)
-    return _google_error(error)
+    return _service_error(error)
 
 
 def _file_error(error: OSError) -> CheerfulError:
@@ -84,9 +84,14 @@ def _file_error(error: OSError) -> CheerfulError:
     return PermanentError(f"The file or folder{name} cannot be used: {what}.", what_to_do="Check its path and rights.")
 
 
-def _google_error(error: Exception) -> CheerfulError | None:
+def _service_error(error: Exception) -> CheerfulError | None:
     """By the names of the libraries: importing them takes a second, and here is no client."""
     module = type(error).__module__.partition(".")[0]
+    if module == "obstore":
+        return TransientError(
+            f"The store of raw mail did not do it ({type(error).__name__}).",
+            what_to_do="Check CHEERFUL_BLOB_URL and its credentials (AWS_*), then try again.",
+        )
     if module in ("google", "googleapiclient", "httplib2", "gspread", "requests", "urllib3", "oauthlib"):
         return TransientError(
             f"A call to Google failed ({type(error).__name__}).",

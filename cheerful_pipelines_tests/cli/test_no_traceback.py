@@ -179,6 +179,19 @@ def test_escape_sequences_from_data_do_not_reach_the_terminal(
     assert not set(shown) & set("\x1b\x07\u202e")
 
 
+@pytest.mark.parametrize("url", ["hunter2", "s3://k:hunter2@", "gopher://hunter2"])
+def test_a_blob_url_that_cannot_be_read_is_named_and_not_shown(
+    installation: None, database: Database, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    an_account(database)
+    monkeypatch.setenv("CHEERFUL_BLOB_URL", url)
+    load_settings.cache_clear()
+
+    ran = run_tool("accounts", "reparse", "mia")
+
+    assert (ran.code, "CHEERFUL_BLOB_URL" in ran.output, "hunter2" in ran.output) == (1, True, False)
+
+
 def test_a_message_of_ours_is_one_line() -> None:
     assert str(CheerfulError("a\nlevel=error b\x1b[2J", what_to_do="c")) == "a level=error b\ufffd[2J c"
 
