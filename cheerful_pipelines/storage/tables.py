@@ -86,15 +86,22 @@ gmail_account = sa.Table(
     sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), nullable=False, index=True),
     sa.Column("alias", sa.Text, nullable=False, unique=True),  # the partition key
     sa.Column("address", sa.Text, nullable=False),
-    sa.Column("address_key", sa.Text, nullable=False, unique=True),
+    sa.Column("address_key", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False, server_default="active"),
     sa.Column("status_reason", sa.Text),
     _when("not_before"),  # throttled until then: the sensor skips the account
     sa.Column("scope", sa.Text, nullable=False, server_default="campaign"),  # which mail is stored whole
     sa.Column("sealed_credentials", sa.Text),  # storage/secrets.py
     _created(),
+    _when("replaced_at"),  # another mailbox took its alias: never asked again, its mail stays
     _one_of("status", "active", "needs_reauth", "paused"),
     _one_of("scope", "campaign", "all"),
+)
+sa.Index(
+    "uq_gmail_account_address_key",
+    gmail_account.c.address_key,
+    unique=True,
+    postgresql_where=gmail_account.c.replaced_at.is_(None),
 )
 
 gmail_account_identity = sa.Table(

@@ -409,6 +409,7 @@ def test_production_refuses_a_database_that_does_not_keep_clients_apart(
     for url, is_refused in ((owner_url, True), (str(database.engine.url), False)):
         monkeypatch.setenv("CHEERFUL_ENVIRONMENT", "production")
         monkeypatch.setenv("CHEERFUL_MODE", "live")
+        monkeypatch.setenv("CHEERFUL_WEB_URL", "https://cheerful.example")
         monkeypatch.setenv("CHEERFUL_DATABASE_URL", url)
         load_settings.cache_clear()
         resources._database.cache_clear()
