@@ -244,7 +244,7 @@ async def _is_gone(receive: Receive, seconds: float) -> bool:
         return False
     try:
         async with asyncio.timeout(seconds):
-            return (await receive())["type"] == "http.disconnect"
+            return bool((await receive())["type"] == "http.disconnect")
     except TimeoutError:
         return False
 
