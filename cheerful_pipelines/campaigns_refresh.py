@@ -6,6 +6,7 @@ the runs of one and with the night.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -13,14 +14,20 @@ import dagster as dg
 from cheerful_pipelines.classification import checks as classification_checks
 from cheerful_pipelines.classification.assets import classifications_result, review_result
 from cheerful_pipelines.classification.classify import Classifier
-from cheerful_pipelines.failures import DATABASE_RETRY
+from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.failures import DATABASE_RETRY, as_failure, failure_class_of, told
+from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.metrics import checks as metrics_checks
 from cheerful_pipelines.metrics.assets import metrics_result
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.orchestration.work_sensor import unit_of
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads import checks as thread_checks
 from cheerful_pipelines.threads.assets import threads_result
+
+logger = get_logger(__name__)
 
 CAMPAIGNS_TAG = "cheerful/campaigns"
 
@@ -42,17 +49,45 @@ def refresh_each(
     classifier: dg.ResourceParam[Classifier],
     settings: dg.ResourceParam[Settings],
 ) -> None:
-    """One campaign's trouble does not hold up the others; the run fails in the end with the first of them."""
-    troubles: list[Exception] = []
+    """A campaign that fails does not hold up the others: its failure is written down, and only it is asked for again.
+
+    The run fails in the end and names them, and nothing is repeated within it.
+    """
+    failures = WorkFailureStore(database.for_every_client())
+    errors: dict[str, BaseException] = {}
     for slug in config.campaigns:
-        try:
-            for event in _refreshed(slug, database, blobs, classifier, settings, run_id=context.run_id):
-                context.log_event(event)  # type: ignore[arg-type]  # its annotation leaves out what it takes
-        except (dg.Failure, dg.RetryRequested) as trouble:
-            context.log.warning(f"{slug}: {trouble}")
-            troubles.append(trouble)
-    if troubles:
-        raise troubles[0]
+        unit, watermark = unit_of(context.run, "campaign", slug)
+        with log_fields(campaign=slug, partition=slug):
+            try:
+                for event in _refreshed(slug, database, blobs, classifier, settings, run_id=context.run_id):
+                    context.log_event(event)  # type: ignore[arg-type]  # its annotation leaves out what it takes
+                failures.clear([unit])
+            except Exception as error:
+                errors[unit] = cause = _cause(error)
+                context.log.warning(f"{slug}: {told(cause)[0]}")
+                _record(failures, unit, cause, run_id=context.run_id, watermark=watermark)
+    if errors:
+        worst = next(iter(errors.values()))
+        classes = {unit: failure_class_of(error) for unit, error in errors.items()}
+        raise as_failure(worst, allow_retries=False, failed_units=classes) from worst
+
+
+def _cause(error: Exception) -> BaseException:
+    """Our own error behind Dagster's."""
+    is_dagsters = isinstance(error, dg.Failure | dg.RetryRequested)
+    return error.__cause__ if is_dagsters and error.__cause__ is not None else error
+
+
+def _record(failures: WorkFailureStore, unit: str, error: BaseException, *, run_id: str, watermark: str | None) -> None:
+    """Where even this fails (the database is away) the run's failure tells which campaigns are meant."""
+    summary, what_to_do = told(error)
+    try:
+        failures.record(
+            unit, failure_class_of(error), at=datetime.now(UTC), error=type(error).__name__, summary=summary,
+            what_to_do=what_to_do, run_id=run_id, watermark=watermark,
+        )  # fmt: skip
+    except TransientError as second:
+        logger.warning("failure_not_recorded", unit=unit, error=type(second).__name__)
 
 
 def _refreshed(

@@ -9,6 +9,7 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, HEALTH
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.operations.jobs import retention
+from cheerful_pipelines.orchestration.work_sensor import work_tags
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
@@ -32,7 +33,7 @@ def metrics_sheet_hourly(
         yield dg.RunRequest(
             partition_key=slug,
             run_key=f"{slug}:{context.scheduled_execution_time.isoformat()}",
-            tags={"cheerful/campaign": slug, "cheerful/trigger": "schedule"},
+            tags={"cheerful/campaign": slug, **scheduled("export", slug, context)},
         )
 
 
@@ -54,7 +55,7 @@ def campaign_reports_hourly(
         yield dg.RunRequest(
             partition_key=slug,
             run_key=f"report:{slug}:{context.scheduled_execution_time.isoformat()}",
-            tags={"cheerful/campaign": slug, "cheerful/trigger": "schedule"},
+            tags={"cheerful/campaign": slug, **scheduled("report", slug, context)},
         )
 
 
@@ -80,7 +81,7 @@ def nightly_reconcile(
                 "dagster/asset_partition_range_start": f"{alias}|{first:%Y-%m-%d}",
                 "dagster/asset_partition_range_end": f"{alias}|{last:%Y-%m-%d}",
                 "cheerful/account": alias,
-                "cheerful/trigger": "schedule",
+                **scheduled("reconcile", alias, context),
             },
         )
 
@@ -95,7 +96,7 @@ def nightly_reconcile(
 def nightly_proof(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run for all campaigns."""
     return dg.RunRequest(
-        run_key=f"proof:{context.scheduled_execution_time:%Y-%m-%d}", tags={"cheerful/trigger": "schedule"}
+        run_key=f"proof:{context.scheduled_execution_time:%Y-%m-%d}", tags=scheduled("proof", "", context)
     )
 
 
@@ -117,7 +118,7 @@ def nightly_count(
         yield dg.RunRequest(
             partition_key=slug,
             run_key=f"count:{slug}:{context.scheduled_execution_time:%Y-%m-%d}",
-            tags={"cheerful/campaign": slug, "cheerful/trigger": "schedule"},
+            tags={"cheerful/campaign": slug, **scheduled("count", slug, context)},
         )
 
 
@@ -134,7 +135,9 @@ def nightly_retention(
     """One run, where anything is let go by age at all."""
     if settings.keep_raw_mail_days is None and settings.keep_rationales_days is None:
         return dg.SkipReason("Everything is kept: no setting says after how many days to let it go.")
-    return dg.RunRequest(run_key=f"retention:{context.scheduled_execution_time:%Y-%m-%d}")
+    return dg.RunRequest(
+        run_key=f"retention:{context.scheduled_execution_time:%Y-%m-%d}", tags=scheduled("retention", "", context)
+    )
 
 
 @dg.schedule(
@@ -147,6 +150,13 @@ def nightly_retention(
 def health_hourly(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run."""
     return dg.RunRequest(run_key=f"health:{context.scheduled_execution_time.isoformat()}")
+
+
+def scheduled(kind: str, name: str, context: dg.ScheduleEvaluationContext) -> dict[str, str]:
+    """Tags of a run that the clock asked for: the sensor `failed_schedules` repeats it if it fails."""
+    unit = f"{kind}:{name}" if name else kind
+    tags = work_tags(kind, {unit: context.scheduled_execution_time.isoformat()})
+    return {"cheerful/trigger": "schedule", "dagster/priority": "-2", **tags}
 
 
 def months_to_reconcile(now: datetime) -> tuple[date, date]:

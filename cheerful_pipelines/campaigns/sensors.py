@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, CAMPAIGN_PARTITIONS
 from cheerful_pipelines.storage.engine import Database
 
@@ -21,24 +22,21 @@ def missing(wanted: Iterable[str], existing: Collection[str]) -> list[str]:
     return sorted(set(wanted) - set(existing))
 
 
-@dg.sensor(
+@work_sensor(
     name="registry_partitions",
     minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Adds a partition for each new campaign and each new Gmail account; deletes none.",
 )
-def registry_partitions(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
-) -> dg.SensorResult | dg.SkipReason:
+def registry_partitions(tick: Tick[Cursor], database: dg.ResourceParam[Database]) -> dg.SensorResult | dg.SkipReason:
     """Compare the registry with Dagster's two partition sets."""
     store = CampaignStore(database)
     wanted = (
         (CAMPAIGN_PARTITIONS, [campaign.slug for campaign in store.campaigns(statuses=SHOWN_STATUSES)]),
-        (ACCOUNT_PARTITIONS, [account.alias for account in store.accounts()]),
+        (ACCOUNT_PARTITIONS, [account.alias for account in store.accounts() if account.replaced_at is None]),
     )
     requests = []
     for definition, keys in wanted:
-        new = missing(keys, context.instance.get_dynamic_partitions(str(definition.name)))
+        new = missing(keys, tick.instance.get_dynamic_partitions(str(definition.name)))
         if new:
             requests.append(definition.build_add_request(new))
     if not requests:

@@ -1,7 +1,5 @@
 """Two sensors: a new classifier is evaluated before it judges, and a batch is taken in when its provider is done."""
 
-from datetime import UTC, datetime
-
 import dagster as dg
 
 from cheerful_pipelines.classification.classify import Classifier
@@ -10,63 +8,75 @@ from cheerful_pipelines.classification.llm_classifier import LlmClassifier
 from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.errors import CheerfulError
 from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.orchestration.retries import Work
+from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
 
 
-@dg.sensor(
+class EvaluationCursor(Cursor):
+    """The classifier and golden set that were evaluated."""
+
+    evaluated: str = ""
+
+
+@work_sensor(
     name="classifier_versions",
+    kinds=["evaluation"],
+    cursor=EvaluationCursor,
     target=dg.AssetSelection.assets("classifier_evaluation"),
     minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for an evaluation of a classifier (model, prompt, taxonomy, rules) that has none yet. Until it "
     "has passed, the embedded default judges.",
 )
 def classifier_versions(
-    context: dg.SensorEvaluationContext,
+    tick: Tick[EvaluationCursor],
     database: dg.ResourceParam[Database],
     classifier: dg.ResourceParam[Classifier],
-) -> dg.RunRequest | dg.SkipReason:
-    """One run a version and day: an evaluation that failed for a passing reason is tried again tomorrow."""
-    version = classifier.identity().version
-    name = f"{version}:{golden_version()}"
-    if context.cursor == name:
-        return dg.SkipReason(f"{classifier.identity().provider} ({version}) was evaluated.")
-    if _was_materialized(context, database, version):
-        context.update_cursor(name)
-        return dg.SkipReason(f"{classifier.identity().provider} ({version}) was evaluated.")
-    return dg.RunRequest(
-        run_key=f"evaluation:{name}:{datetime.now(UTC):%Y-%m-%d}", tags={"cheerful/trigger": "classifier"}
-    )
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run per version, and another when the table of retries says so."""
+    database = database.for_every_client()
+    identity = classifier.identity()
+    name = f"{identity.version}:{golden_version()}"
+    if tick.cursor.evaluated == name or _was_materialized(tick, database, identity.version):
+        if tick.cursor.evaluated != name:
+            tick.work(database, [], up_to_date=["evaluation"])
+        tick.keep(evaluated=name)
+        return dg.SkipReason(f"{identity.provider} ({identity.version}) was evaluated.")
+    requests = tick.requests(tick.work(database, [Work("evaluation", name)]), tags={"cheerful/trigger": "classifier"})
+    return requests or dg.SkipReason(f"{identity.provider} ({identity.version}) is being evaluated, or waits.")
 
 
-def _was_materialized(context: dg.SensorEvaluationContext, database: Database, version: str) -> bool:
+def _was_materialized(tick: Tick[EvaluationCursor], database: Database, version: str) -> bool:
     """Evaluated, and so that the UI shows it: a free classifier may have passed the gate on the spot."""
-    if LlmStore(database.for_every_client()).evaluation(version, golden_version()) is None:
+    if LlmStore(database).evaluation(version, golden_version()) is None:
         return False
-    event = context.instance.get_latest_materialization_event(dg.AssetKey("classifier_evaluation"))
+    event = tick.instance.get_latest_materialization_event(dg.AssetKey("classifier_evaluation"))
     if event is None or event.asset_materialization is None:
         return False
     shown = event.asset_materialization.metadata.get("classifier_version")
     return shown is not None and shown.value == version
 
 
-@dg.sensor(
+@work_sensor(
     name="llm_batch_results",
+    kinds=["batch"],
     target=dg.AssetSelection.assets("batch_verdicts"),
     minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks the provider whether batches have ended, and has ended ones taken in.",
 )
 def llm_batch_results(
-    context: dg.SensorEvaluationContext,
+    tick: Tick[Cursor],
     database: dg.ResourceParam[Database],
     classifier: dg.ResourceParam[Classifier],
-) -> dg.SensorResult | dg.SkipReason:
-    """One question a batch and tick; none without a batch."""
-    store = LlmStore(database.for_every_client())
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One question per batch and tick; none without a batch."""
+    database = database.for_every_client()
+    store = LlmStore(database)
     batches = store.open_batches()
+    units = {str(batch.id): f"batch:{batch.campaign_slug}:{batch.id}" for batch in batches}
+    tick.work(database, [], up_to_date=[unit for unit in tick.failures(database) if unit not in units.values()])
     if not batches:
         return dg.SkipReason("No batch is under way.")
     if not isinstance(classifier, LlmClassifier):
@@ -87,19 +97,19 @@ def llm_batch_results(
             ended.append(batch)
     if not ended:
         return dg.SkipReason("; ".join(troubles) or f"{len(batches)} batches are with the provider.")
-    # A take-in that failed for a passing reason is asked for again every ten minutes.
-    now = datetime.now(UTC)
-    window = f"{now:%Y-%m-%dT%H}:{now.minute // 10}"
-    return dg.SensorResult(
-        run_requests=[
-            dg.RunRequest(
-                partition_key=batch.campaign_slug,
-                run_key=f"batch:{batch.id}:{window}",
-                tags={"cheerful/campaign": batch.campaign_slug, "cheerful/trigger": "batch"},
-            )
-            for batch in ended
-        ]
-    )
+    due = tick.work(database, [Work(units[str(batch.id)], "ended") for batch in ended])
+    by_unit = {units[str(batch.id)]: batch for batch in ended}
+    requests = [
+        dg.RunRequest(
+            partition_key=by_unit[one.unit].campaign_slug,
+            run_key=one.key,
+            tags={
+                "cheerful/campaign": by_unit[one.unit].campaign_slug, "cheerful/trigger": "batch", **tick.tags(one)
+            },
+        )
+        for one in due
+    ]  # fmt: skip
+    return requests or dg.SkipReason(f"{len(ended)} batches are being taken in, or wait for their next try.")
 
 
 SENSORS = [classifier_versions, llm_batch_results]

@@ -4,36 +4,42 @@ What is asked of Gmail stands in sync.py; this file decides whose turn it is and
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from queue import SimpleQueue
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
-from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, ThrottledError
-from cheerful_pipelines.failures import API_RETRY, dagster_failures
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
+from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, SlowCallError
+from cheerful_pipelines.failures import API_RETRY, as_failure, dagster_failures, failure_class_of, told
 from cheerful_pipelines.gmail.checks import mailbox_evaluations, month_evaluation
 from cheerful_pipelines.gmail.gmail_client import GmailClients
+from cheerful_pipelines.gmail.mailbox_failures import record_failure, settle_account
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.logs import get_logger, log_fields
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.orchestration.work_sensor import unit_of, work_of
 from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import table_metadata
+from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 logger = get_logger(__name__)
 
 
-LIVE_SECONDS = 240.0
-"""Of one mailbox in one run: a first listing of years must not hold up what is new in the other mailboxes."""
+LIVE_SECONDS = 60.0
+"""Wall clock of one mailbox in one run that a sensor asked for: what is not done by then goes on in the next run."""
+LISTING_SECONDS = 240.0
+"""Of a first listing, which has runs of its own, and of a run that a person asked for."""
 ARCHIVE_SECONDS = 900.0
-MAILBOXES_AT_ONCE = 4
+MAILBOXES_AT_ONCE = 5
+"""They wait for the network, and each holds a connection to Postgres at times, of which a process has six."""
 
 
 class SyncConfig(dg.Config):
@@ -70,6 +76,7 @@ def gmail_messages(
     targets = MailStore(database.for_every_client(), blobs).sync_targets()
     needed = {target.alias: target.first_needed for target in targets}
     asked = [key for key in context.partition_keys if not config.accounts or key in config.accounts]
+    is_short = context.run.tags.get("cheerful/sync") in ("live", "slow")
 
     def sync(alias: str) -> dict[str, Any]:
         account = campaigns.account(alias)
@@ -79,19 +86,22 @@ def gmail_messages(
             MailStore(database.for_client(account.user_id), blobs, hash_key=settings.optional_hash_key()),
             run_id=context.run_id,
             is_over=lambda run_id: _is_over(context.instance, run_id),
-            seconds=LIVE_SECONDS,
+            seconds=LIVE_SECONDS if is_short else LISTING_SECONDS,
         )
         report = mailbox.live(
             mark=campaigns.account_mark(account.id), first_needed=needed.get(alias), now=datetime.now(UTC)
         )
+        if report.is_partial and not report.inserted and is_short:
+            raise SlowCallError(f"The mailbox {alias} gave nothing within {LIVE_SECONDS:.0f} seconds.")
         # Gmail's ids are unsigned 64-bit numbers: as text, since metadata holds signed ones.
         marks = {"mark_before": str(report.mark_before), "mark_after": str(report.mark_after)}
-        gap = {"gap_certificate": dg.MetadataValue.md(report.gap.statement)} if report.gap else {}
+        gap = {"gap_certificate": markdown_metadata(markdown.escaped(report.gap.statement))} if report.gap else {}
         return {**report.model_dump(exclude={"gap"}), **marks, **gap, "scope": account.scope, "mode": settings.mode}
 
     yield from _each(
         context,
-        campaigns,
+        database,
+        "mailbox",
         {key: (key, sync) for key in asked},
         evaluations=lambda alias: mailbox_evaluations(database, alias),
         quiet=bool(config.accounts),
@@ -144,10 +154,11 @@ def gmail_archive(
     newest_first = sorted(months, key=lambda key: (months[key][0], -months[key][1].toordinal()))
     yield from _each(
         context,
-        campaigns,
+        database,
+        "archive",
         {key: (months[key][0], sync) for key in newest_first},
         evaluations=lambda key: [month_evaluation(database, blobs, gmail_clients, key)],
-        quiet=False,
+        quiet=bool(work_of(context.run)),
     )
 
 
@@ -162,7 +173,8 @@ def _is_over(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 def _each(
     context: dg.AssetExecutionContext,
-    campaigns: CampaignStore,
+    database: Database,
+    kind: str,
     work: Mapping[str, tuple[str, Callable[[str], dict[str, Any]]]],
     *,
     evaluations: Callable[[str], Iterable[dg.AssetCheckEvaluation]],
@@ -170,32 +182,71 @@ def _each(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Run the work of each partition, mailboxes side by side, and report it; raise at the end what deserves a red run.
 
-    An account that must be reconnected is no red run when a sensor asked (`quiet`): it is marked, said once, skipped
-    from then on. Asked for by a person, it fails in words. A partition's checks are evaluated either way.
+    Whatever one mailbox raises is its own: it is written down in `work_failure`, and the others are reported. An
+    account that must be reconnected or waits for its quota is no red run when a sensor asked (`quiet`), and nothing is
+    repeated within the run: sensors ask again for the failed mailboxes only. A partition's checks are evaluated
+    either way.
     """
-    errors: list[CheerfulError] = []
+    ledger = _Ledger(context, database, kind)
     for key, alias, outcome in _outcomes(work):
-        if isinstance(outcome, CheerfulError):
-            if not _settle(campaigns, campaigns.account(alias), outcome) or not quiet:
-                errors.append(outcome)
-            context.log.warning(f"{key}: {outcome}")
-        elif isinstance(outcome, _NotDone):
+        if isinstance(outcome, _NotDone):
             context.log.info(f"{key}: {outcome}")
             continue
-        elif isinstance(outcome, BaseException):
-            raise outcome
-        for evaluation in evaluations(key):
-            context.log_event(evaluation)
+        if isinstance(outcome, BaseException):
+            context.log.warning(f"{key}: {ledger.fails(alias, outcome)}")
+        try:
+            for evaluation in evaluations(key):
+                context.log_event(evaluation)
+        except Exception as error:
+            context.log.warning(f"{key}: checks: {ledger.fails(alias, error)}")
         if not isinstance(outcome, dict):
             continue
+        ledger.succeeds(alias)
         if len(context.partition_keys) == 1:
             yield dg.MaterializeResult(metadata=outcome)
         else:
             context.log_event(dg.AssetMaterialization(context.asset_key, partition=key, metadata=outcome))
-    if errors:
-        # Something worth a retry goes first: the retry asks every account again.
+    ledger.raise_at_the_end(quiet=quiet)
+
+
+class _Ledger:
+    """How each mailbox of a run came out: its row in `work_failure`, its state, and whether the run ends red."""
+
+    def __init__(self, context: dg.AssetExecutionContext, database: Database, kind: str) -> None:
+        self._run, self._kind, self._database = context.run, kind, database.for_every_client()
+        self._campaigns, self._failures = CampaignStore(database), WorkFailureStore(self._database)
+        self._errors: dict[str, BaseException] = {}
+        self._settled: set[str] = set()
+
+    def fails(self, alias: str, error: BaseException) -> str:
+        """Write it down, and return it in words. Where even that fails, the run itself tells of it."""
+        unit, watermark = unit_of(self._run, self._kind, alias)
+        self._errors[unit] = error
+        now = datetime.now(UTC)
+        try:
+            if settle_account(self._campaigns, self._campaigns.account(alias), error, now=now):
+                self._settled.add(unit)
+            record_failure(self._failures, unit, error, now=now, run_id=self._run.run_id, watermark=watermark)
+        except CheerfulError as second:
+            logger.warning("failure_not_recorded", unit=unit, error=type(second).__name__)
+        return told(error)[0]
+
+    def succeeds(self, alias: str) -> None:
+        """Nothing of this mailbox fails."""
+        unit, _ = unit_of(self._run, self._kind, alias)
+        if unit not in self._errors:
+            self._failures.clear([unit])
+
+    def raise_at_the_end(self, *, quiet: bool) -> None:
+        """The worst error, for Dagster: something worth a retry goes before what lasts."""
+        found = {unit: error for unit, error in self._errors.items() if not (quiet and unit in self._settled)}
+        if not found:
+            return
         lasting = AuthError | PermanentError
-        worst = next((found for found in errors if not isinstance(found, lasting)), errors[0])
+        worst = next((error for error in found.values() if not isinstance(error, lasting)), next(iter(found.values())))
+        if quiet:
+            classes = {unit: failure_class_of(error) for unit, error in found.items()}
+            raise as_failure(worst, allow_retries=False, failed_units=classes) from worst
         with dagster_failures():
             raise worst
 
@@ -214,14 +265,15 @@ def _outcomes(
         try:
             for key in by_account[alias]:
                 try:
-                    done.put((key, alias, work[key][1](key)))
-                except Exception as error:
+                    with log_fields(account=alias, partition=key):
+                        done.put((key, alias, work[key][1](key)))
+                except BaseException as error:  # a panic of a library in Rust, too: it is this mailbox's alone
                     done.put((key, alias, error))
                     return
         finally:
             done.put(None)
 
-    with ThreadPoolExecutor(MAILBOXES_AT_ONCE, thread_name_prefix="mailbox") as pool:
+    with ContextThreadPoolExecutor(MAILBOXES_AT_ONCE, thread_name_prefix="mailbox") as pool:
         for alias in by_account:
             pool.submit(all_of, alias)
         waiting = len(by_account)
@@ -231,22 +283,6 @@ def _outcomes(
                 waiting -= 1
             else:
                 yield found
-
-
-def _settle(campaigns: CampaignStore, account: GmailAccount, error: CheerfulError) -> bool:
-    """Write down what the error means for the account. True where the account's state now tells it all."""
-    if isinstance(error, AuthError):
-        if campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error)):
-            logger.warning("account_needs_reauth", account=account.alias)
-        return True
-    if isinstance(error, PermanentError):  # another mailbox, a request of ours that is wrong: no retry mends it
-        campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error))
-        return False
-    if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
-        until = datetime.now(UTC) + timedelta(seconds=error.retry_after_seconds)
-        campaigns.set_account_not_before(account.id, not_before=until)
-        return True
-    return False
 
 
 ASSETS = [gmail_messages, gmail_archive]

@@ -56,24 +56,27 @@ class WatchedHttp(httplib2.Http):  # type: ignore[misc]
         return super().request(uri, *args, **kwargs)
 
 
-def connect(credentials_json: str, address: str, endpoint: str | None, *, idle_seconds: float) -> Transport:
+def connect(
+    credentials_json: str, address: str, *, endpoint: str | None, token_uri: str | None, idle_seconds: float
+) -> Transport:
     """The Gmail v1 service from the packaged discovery document, calls and batches to `endpoint`.
 
-    `idle_seconds`: the time-out of a single read, connect or TLS handshake.
+    `token_uri`: where tokens are fetched, instead of the address that the credentials name. `idle_seconds`: the time-out of a single read, connect or TLS handshake.
     """
     document = json.loads(get_static_doc("gmail", "v1"))
     if endpoint is not None:
         document["rootUrl"] = document["baseUrl"] = f"{endpoint}/"
     transport = google_auth_httplib2.AuthorizedHttp(
-        _credentials(credentials_json, address), http=WatchedHttp(timeout=idle_seconds)
+        _credentials(credentials_json, address, token_uri), http=WatchedHttp(timeout=idle_seconds)
     )
     users = build_from_document(document, http=transport).users()
     # messages() builds a class anew at each call, which costs more than the call: it is kept.
     return Transport(users, users.messages(), transport)
 
 
-def _credentials(credentials_json: str, address: str) -> Any:
+def _credentials(credentials_json: str, address: str, token_uri: str | None) -> Any:
     info = json.loads(credentials_json)
+    info["token_uri"] = token_uri or info.get("token_uri") or "https://oauth2.googleapis.com/token"
     if info.get("type") == "service_account":
         return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
             info, scopes=list(SCOPES), subject=address
@@ -82,7 +85,7 @@ def _credentials(credentials_json: str, address: str) -> Any:
     return Credentials(  # type: ignore[no-untyped-call]
         token=None,
         refresh_token=info["refresh_token"],
-        token_uri=info.get("token_uri", "https://oauth2.googleapis.com/token"),
+        token_uri=info["token_uri"],
         client_id=info["client_id"],
         client_secret=info["client_secret"],
     )

@@ -12,8 +12,9 @@ import json
 import threading
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 from uuid import UUID
@@ -23,6 +24,7 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
 from cheerful_pipelines.errors import (
     AuthError,
     CheerfulError,
@@ -109,9 +111,14 @@ class GmailClient:
         self._prices = prices
         self._batch_size = batch_size
         self._tries, self._limit = tries, Limit(call_seconds)
-        self._local = threading.local()  # httplib2 is not thread-safe: one connection a thread
+        self._local: Any = threading.local()  # httplib2 is not thread-safe: one connection a thread
         self._threads = _Threads(requests_at_once)
         self._ends_at: float | None = None
+
+    def used_by_one_thread_at_a_time(self) -> "GmailClient":
+        """One connection and one token, whichever thread calls: polls run in threads that last for one tick."""
+        self._local = SimpleNamespace()
+        return self
 
     def ending_at(self, moment: float) -> "GmailClient":
         """The same client, connections and quota, for work that must be over by `moment` (of time.monotonic()).
@@ -380,12 +387,12 @@ class _Threads:
 
     def __init__(self, count: int) -> None:
         self._count, self._lock = count, threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: ContextThreadPoolExecutor | None = None
 
-    def pool(self) -> ThreadPoolExecutor:
+    def pool(self) -> ContextThreadPoolExecutor:
         with self._lock:
             if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._count, thread_name_prefix="gmail")
+                self._pool = ContextThreadPoolExecutor(self._count, thread_name_prefix="gmail")
             return self._pool
 
 
@@ -489,6 +496,7 @@ class GmailClients:
             if key not in self._clients:
                 others = {known: made for known, made in self._clients.items() if known[:2] != key[:2]}
                 made = self._make(credentials, account.address, allowance(), tries=tries, call_seconds=call_seconds)
+                made = made.used_by_one_thread_at_a_time() if use == "polling" else made
                 self._clients = {**others, key: made}
             return self._clients[key]
 
@@ -504,12 +512,12 @@ class GmailClients:
         tries: int,
         call_seconds: float = CALL_SECONDS,
     ) -> GmailClient:
-        endpoint = self._settings.google_endpoint("gmail")
+        endpoint, token_uri = self._settings.google_endpoint("gmail"), self._settings.google_endpoint("token")
 
         def connect_now() -> "Transport":
             from cheerful_pipelines.gmail.connection import connect
 
-            return connect(credentials_json, address, endpoint, idle_seconds=call_seconds)
+            return connect(credentials_json, address, endpoint=endpoint, token_uri=token_uri, idle_seconds=call_seconds)
 
         return GmailClient(
             connect_now,

@@ -1,170 +1,227 @@
 """What starts the Gmail assets: news in a mailbox, months that are not complete, dead letters that are due.
 
-Each sensor reads, decides in a pure function, and requests.
+Each sensor reads, decides in a pure function (turns.py, orchestration/retries.py), and requests.
 """
 
 import hashlib
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
 import dagster as dg
 
+from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import AuthError, CheerfulError, ThrottledError
-from cheerful_pipelines.failures import API_RETRY, FailedRun, dagster_failures, newest_failure
+from cheerful_pipelines.errors import SlowCallError
+from cheerful_pipelines.failures import API_RETRY, dagster_failures, failure_class_of
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
+from cheerful_pipelines.gmail.mailbox_failures import record_failure, settle_account
 from cheerful_pipelines.gmail.models import SyncTarget
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
+from cheerful_pipelines.gmail.turns import Part, SyncKind, askable, share_out
 from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.orchestration.retries import DueWork, Work, WorkFailure, keys_hash, may_be_tried
+from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
 
-UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-]
-TICK_BUDGET_SECONDS = 40.0  # Dagster ends a tick after 60
-MONTHS_A_RUN = 12
+SYNC_TAG = "cheerful/sync"
 MAILBOXES_A_TICK = 120
-"""Asking one costs 3 ms of CPU: 500 are asked within 25 s instead of every five."""
+"""Polling one costs 3 ms of CPU: 500 are polled within 25 s instead of every five."""
+POLLS_AT_ONCE = 16
+POLL_SECONDS_A_TICK = 8.0
+"""Dagster ends a tick after 60 s, and looks every 5 s. One poll ends by itself after 5 s (gmail_client.py)."""
+SILENT_POLLS = 3
+"""A mailbox that did not answer so often in a row waits by the table; before that it is asked last in each tick."""
+MONTHS_A_RUN = 12
+
+_POLLS = SideBySide(at_once=POLLS_AT_ONCE, seconds=POLL_SECONDS_A_TICK)
 
 
-def askable(targets: Sequence[SyncTarget], *, partitions: Sequence[str], now: datetime) -> list[SyncTarget]:
-    """Accounts that may be asked now, in the order of their partitions."""
-    by_alias = {target.alias: target for target in targets}
-    return [
-        target
-        for alias in partitions
-        if (target := by_alias.get(alias)) is not None
-        and target.status == "active"
-        and (target.not_before is None or target.not_before <= now)
-    ]
+class GmailCursor(Cursor):
+    """Where the polls stopped."""
+
+    minute: str = ""
+    noted: int = 0
+    """Mailboxes asked in this minute."""
+    go_on_at: str = ""
+    not_reached: tuple[str, ...] = ()
+    silent: dict[str, int] = {}  # noqa: RUF012  # a field of a frozen model, which pydantic copies
+    """Polls in a row that were not answered, by alias."""
+    synced: dict[str, str] = {}  # noqa: RUF012
+    """The last mailbox of each kind's last run."""
 
 
-def in_turn(ready: Sequence[SyncTarget], go_on_at: str, most: int = MAILBOXES_A_TICK) -> tuple[list[SyncTarget], str]:
-    """(whom to ask in this tick, where the next one goes on): in a circle where there are more than a tick asks."""
-    if len(ready) <= most:
-        return list(ready), ""
-    start = next((n for n, target in enumerate(ready) if go_on_at and target.alias >= go_on_at), 0)
-    circle = [*ready[start:], *ready[:start]]
-    return circle[:most], circle[most].alias
+class Polled(NamedTuple):
+    """What polls have told."""
+
+    waiting: dict[str, str]
+    """Mailboxes with news: alias to watermark."""
+    in_step: list[str]
+    silent: dict[str, BaseException]
+    """Mailboxes that did not answer, and why."""
+    not_reached: list[str]
 
 
-def _position(cursor: str | None, minute: str) -> tuple[int, str]:
-    """(how many mailboxes were asked in this minute, where to go on); a damaged cursor begins anew."""
-    words = (cursor or "").split(" ")
-    if len(words) != 3 or not words[1].isdigit():
-        return 0, ""
-    return int(words[1]) if words[0] == minute else 0, words[2]
+@work_sensor(
+    name="gmail_changes",
+    kinds=["mailbox"],
+    cursor=GmailCursor,
+    target=dg.AssetSelection.assets("gmail_messages").without_checks(),  # the asset evaluates them itself
+    minimum_interval_seconds=2,  # the daemon looks every 5 s; with 5 here, jitter would make that 10
+    description="Asks mailboxes side by side for their newest history id (1 quota unit) and syncs those that moved.",
+)
+def gmail_changes(
+    tick: Tick[GmailCursor],
+    database: dg.ResourceParam[Database],
+    blobs: dg.ResourceParam[BlobStore],
+    gmail_clients: dg.ResourceParam[GmailClients],
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One sensor for all accounts: a tick costs more than asking a mailbox. No mailbox ever fails it."""
+    database = database.for_every_client()
+    partitions = tick.instance.get_dynamic_partitions("gmail_account")
+    targets = {target.alias: target for target in MailStore(database, blobs).sync_targets()}
+    ready = askable(list(targets.values()), tick.failures(database), partitions=partitions, now=tick.now)
+    if not ready:
+        return dg.SkipReason("No Gmail account can be asked now: none is registered, active and due.")
+    polled = _poll(tick, ready, database, gmail_clients)
+    up_to_date = [f"mailbox:{alias}" for alias in polled.in_step]
+    work = [Work(f"mailbox:{alias}", watermark) for alias, watermark in polled.waiting.items()]
+    due = {one.name: one for one in tick.work(database, work, up_to_date=up_to_date)}
+    parts = _parts(tick, {alias: targets[alias] for alias in due}, tick.failures(database))
+    if parts:
+        return [sync_request(part, due, partitions, tags=tick.tags) for part in parts]
+    told = f" {len(polled.silent)} did not answer: {', '.join(sorted(polled.silent))}." if polled.silent else ""
+    if polled.waiting:
+        return dg.SkipReason(f"{len(polled.waiting)} mailboxes have news, which is being synced or waits.{told}")
+    asked = len(polled.in_step)
+    return dg.SkipReason(f"Nothing new in {asked}{f' of {len(ready)}' if asked < len(ready) else ''} mailboxes.{told}")
+
+
+def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Database, clients: GmailClients) -> Polled:
+    """Ask whose turn it is, write down what the answers say of each account, and remember where to go on."""
+    campaigns, cursor = CampaignStore(database), tick.cursor
+    accounts = {account.alias: account for account in campaigns.accounts()}
+    by_alias = {target.alias: target for target in ready}
+    turn = whom_to_poll(
+        list(by_alias),
+        go_on_at=cursor.go_on_at,
+        not_reached=cursor.not_reached,
+        slow=cursor.silent,
+        most=MAILBOXES_A_TICK,
+    )
+    answers = _POLLS.ask(turn.names, lambda alias: clients.polling_client(accounts[alias]).profile().history_id)
+    polled = Polled({}, [], {}, answers.not_asked)
+    for alias in (*answers.late, *answers.hanging):
+        polled.silent[alias] = SlowCallError(f"The mailbox {alias} did not answer a poll in time.")
+    for alias, answer in answers.answered.items():
+        if isinstance(answer, BaseException):
+            polled.silent[alias] = answer
+            continue
+        if by_alias[alias].status == "needs_reauth":
+            _comes_back(accounts[alias], campaigns, database)
+        watermark = _news(by_alias[alias], answer)
+        if watermark is None:
+            polled.in_step.append(alias)
+        else:
+            polled.waiting[alias] = watermark
+    silent = {alias: cursor.silent.get(alias, 0) + 1 for alias in polled.silent}
+    _note_silence(tick, polled.silent, silent, accounts, database)
+    minute = f"{tick.now:%Y-%m-%dT%H:%M}"
+    noted = cursor.noted if cursor.minute == minute else 0
+    if noted < len(ready):  # each once a minute: that is enough for telling how far behind a mailbox is
+        campaigns.note_in_step(polled.in_step)
+    others = {alias: count for alias, count in cursor.silent.items() if alias not in turn.names and alias in by_alias}
+    tick.keep(
+        minute=minute, noted=noted + len(turn.names), go_on_at=turn.go_on_at,
+        not_reached=tuple(answers.not_asked), silent={**others, **silent},
+    )  # fmt: skip
+    return polled
+
+
+def _news(target: SyncTarget, newest: int) -> str | None:
+    """The watermark of what is to be synced; None if nothing is."""
+    if target.live_history_id is not None and newest <= target.live_history_id and not target.has_new_recipients:
+        return None
+    return f"{newest}:{target.progress}{':recipients' if target.has_new_recipients else ''}"
+
+
+def _comes_back(account: GmailAccount, campaigns: CampaignStore, database: Database) -> None:
+    """It had to be reconnected, and answers."""
+    WorkFailureStore(database).clear([f"mailbox:{account.alias}"])
+    if campaigns.set_account_status(account.id, status="active", reason=None):
+        logger.info("account_is_back", account=account.alias)
+
+
+def _note_silence(
+    tick: Tick[GmailCursor], errors: Mapping[str, BaseException], times: Mapping[str, int],
+    accounts: Mapping[str, GmailAccount], database: Database,
+) -> None:  # fmt: skip
+    """What each unanswered poll means for its mailbox. A passing one counts only after some in a row."""
+    store, known = WorkFailureStore(database), tick.failures(database)
+    for alias, error in errors.items():
+        kind = failure_class_of(error)
+        logger.warning("account_did_not_answer", account=alias, error=type(error).__name__)
+        before = known.get(f"mailbox:{alias}")
+        if (kind == "transient" and times[alias] < SILENT_POLLS) or (before and not may_be_tried(before, tick.now)):
+            continue
+        settle_account(CampaignStore(database), accounts[alias], error, now=tick.now)
+        known[f"mailbox:{alias}"] = record_failure(
+            store, f"mailbox:{alias}", error, now=tick.now, run_id=None, watermark=None
+        )
+
+
+def _parts(tick: Tick[GmailCursor], due: Mapping[str, SyncTarget], failures: Mapping[str, WorkFailure]) -> list[Part]:
+    """The runs to request, which the cursor remembers."""
+    waiting: dict[str, SyncKind] = {}
+    for alias, target in due.items():
+        is_slow = f"mailbox:{alias}" in failures or alias in tick.cursor.silent
+        waiting[alias] = "slow" if is_slow else "listing" if target.live_history_id is None else "live"
+    unfinished: dict[SyncKind, int] = {}
+    for run in tick.unfinished:
+        kind: SyncKind = (
+            "listing" if (tag := run.tags.get(SYNC_TAG)) == "listing" else "slow" if tag == "slow" else "live"
+        )
+        unfinished[kind] = unfinished.get(kind, 0) + 1
+    parts = share_out(
+        waiting,
+        progress={alias: target.progress for alias, target in due.items()},
+        unfinished=unfinished,
+        go_on_after=tick.cursor.synced,
+    )
+    tick.keep(synced={**tick.cursor.synced, **{part.kind: part.aliases[-1] for part in parts}})
+    return parts
 
 
 def sync_request(
-    changed: Mapping[str, str], partitions: Sequence[str], *, now: datetime, failure: FailedRun | None = None
+    part: Part, due: Mapping[str, DueWork], partitions: Sequence[str], *, tags: Callable[..., dict[str, str]]
 ) -> dg.RunRequest:
-    """One run over the changed accounts. `changed` maps alias to what is waiting: it is asked for once in ten minutes,
-    so that a run that did not get through is followed by another; see failures.py where it failed.
+    """One run over some mailboxes.
 
-    A run's partitions are a range in the partitions' own order; the config names those of it that have news.
+    A run's partitions are a range in the partitions' own order; the config names those of it that are meant.
     """
-    ordered = [alias for alias in partitions if alias in changed]
-    told = failure.key_suffix(now) if failure else f":{int(now.timestamp() // 600)}"
-    watermark = ",".join(f"{alias}:{changed[alias]}" for alias in ordered) + told
+    ordered = [alias for alias in partitions if alias in part.aliases]
+    work = [due[alias] for alias in ordered]
     return dg.RunRequest(
-        run_key=f"sync:{hashlib.sha256(watermark.encode()).hexdigest()[:24]}",
+        run_key=f"sync:{part.kind}:{keys_hash(work)}",
         run_config={"ops": {"gmail_messages": {"config": {"accounts": ordered}}}},
         tags={
             "dagster/asset_partition_range_start": ordered[0],
             "dagster/asset_partition_range_end": ordered[-1],
-            "cheerful/sync": "live",
+            SYNC_TAG: part.kind,
             "cheerful/trigger": "gmail_changes",
+            **({"dagster/priority": "-1"} if part.kind != "live" else {}),
+            **tags(*work),
         },
     )
-
-
-@dg.sensor(
-    target=dg.AssetSelection.assets("gmail_messages").without_checks(),  # the asset evaluates them itself
-    minimum_interval_seconds=2,  # the daemon looks every 5 s; with 5 here, jitter would make that 10
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks every mailbox for its newest history id (1 quota unit) and syncs those that moved, in one run.",
-)
-def gmail_changes(
-    context: dg.SensorEvaluationContext,
-    database: dg.ResourceParam[Database],
-    blobs: dg.ResourceParam[BlobStore],
-    gmail_clients: dg.ResourceParam[GmailClients],
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """One sensor for all accounts: a tick costs more than asking a mailbox."""
-    partitions = context.instance.get_dynamic_partitions("gmail_account")
-    targets = MailStore(database.for_every_client(), blobs).sync_targets()
-    now = datetime.now(UTC)
-    ready = askable(targets, partitions=partitions, now=now)
-    if not ready:
-        yield dg.SkipReason("No Gmail account can be asked now: none is registered, active and free of throttling.")
-        return
-    minute = f"{now:%Y-%m-%dT%H:%M}"
-    noted, go_on_at = _position(context.cursor, minute)
-    asked, go_on_at = in_turn(ready, go_on_at)
-    changed, unanswered = _changed(asked, CampaignStore(database), gmail_clients)
-    if noted < len(ready):  # each once a minute: that is enough for telling how far behind a mailbox is
-        in_step = [target.alias for target in asked if target.alias not in {*changed, *unanswered}]
-        CampaignStore(database).note_in_step(in_step)
-    context.update_cursor(f"{minute} {noted + len(asked)} {go_on_at}")
-    if not changed:
-        told = f" {len(unanswered)} did not answer: {', '.join(unanswered)}." if unanswered else ""
-        of_all = f" of {len(ready)}" if len(asked) < len(ready) else ""
-        yield dg.SkipReason(f"Nothing new in {len(asked) - len(unanswered)}{of_all} mailboxes.{told}")
-    elif context.instance.get_runs_count(dg.RunsFilter(tags={"cheerful/sync": "live"}, statuses=UNFINISHED)):
-        yield dg.SkipReason(f"{len(changed)} mailboxes have news; a sync is under way and will be followed by another.")
-    else:
-        failure = newest_failure(context.instance, tags={"cheerful/sync": "live"})
-        if failure is not None and failure.is_to_be_left_alone(now):
-            yield dg.SkipReason(
-                f"The last sync failed for a reason that lasts ({failure.kind}): see run {failure.run_id}."
-            )
-        else:
-            yield sync_request(changed, partitions, now=now, failure=failure)
-
-
-def _changed(
-    ready: Sequence[SyncTarget], campaigns: CampaignStore, clients: GmailClients
-) -> tuple[dict[str, str], list[str]]:
-    """(alias to what is waiting, aliases that did not answer). One account's trouble stays its own."""
-    changed: dict[str, str] = {}
-    unanswered: list[str] = []
-    accounts = {account.alias: account for account in campaigns.accounts()}
-    deadline = time.monotonic() + TICK_BUDGET_SECONDS
-    for target in ready:
-        if time.monotonic() > deadline:
-            unanswered.append(target.alias)
-            continue
-        account = accounts[target.alias]
-        try:
-            newest = clients.polling_client(account).profile().history_id
-        except AuthError as error:
-            if campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error)):
-                logger.warning("account_needs_reauth", account=target.alias)
-            unanswered.append(target.alias)
-        except ThrottledError as error:
-            wait = timedelta(seconds=error.retry_after_seconds or 60)
-            campaigns.set_account_not_before(account.id, not_before=datetime.now(UTC) + wait)
-            unanswered.append(target.alias)
-        except CheerfulError as error:
-            logger.warning("account_did_not_answer", account=target.alias, error=type(error).__name__)
-            unanswered.append(target.alias)
-        else:
-            is_behind = target.live_history_id is None or newest > target.live_history_id
-            if is_behind or target.has_new_recipients:
-                changed[target.alias] = f"{newest}:{target.progress}"
-    return changed, unanswered
 
 
 def missing_months(*, first_needed: datetime | None, complete: set[date], today: date) -> list[date]:
@@ -179,45 +236,53 @@ def missing_months(*, first_needed: datetime | None, complete: set[date], today:
     return missing
 
 
-@dg.sensor(
+@work_sensor(
+    name="archive_months",
+    kinds=["archive"],
     target=dg.AssetSelection.assets("gmail_archive").without_checks(),
     minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Completes the mailbox months since each account's earliest campaign, newest first.",
 )
 def archive_months(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], blobs: dg.ResourceParam[BlobStore]
-) -> Iterator[dg.RunRequest | dg.SkipReason]:
-    """One run an account over a range of months; at most one try a day for the same range."""
-    store = MailStore(database.for_every_client(), blobs)
-    now = datetime.now(UTC)
-    partitions = context.instance.get_dynamic_partitions("gmail_account")
-    complete = store.complete_months()
-    requested = False
-    for target in askable(store.sync_targets(), partitions=partitions, now=now):
-        missing = missing_months(
-            first_needed=target.first_needed, complete=complete.get(target.alias, set()), today=now.date()
+    tick: Tick[Cursor], database: dg.ResourceParam[Database], blobs: dg.ResourceParam[BlobStore]
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One run per account over a range of months."""
+    database = database.for_every_client()
+    store = MailStore(database, blobs)
+    partitions = tick.instance.get_dynamic_partitions("gmail_account")
+    complete, up_to_date = store.complete_months(), list[str]()
+    missing: dict[str, list[date]] = {}
+    work = []
+    for target in askable(store.sync_targets(), {}, partitions=partitions, now=tick.now):
+        months = missing_months(
+            first_needed=target.first_needed, complete=complete.get(target.alias, set()), today=tick.now.date()
         )
-        if not missing or target.live_history_id is None:  # the live sync comes first
-            continue
-        requested = True
-        yield archive_request(
-            target.alias, oldest=missing[-1], newest=missing[0], today=now.date(), progress=target.progress
-        )
-    if not requested:
-        yield dg.SkipReason("Every month since the earliest campaign of each account is complete.")
+        if not months:
+            up_to_date.append(f"archive:{target.alias}")
+        elif target.live_history_id is not None and target.status == "active":  # the live sync comes first
+            missing[target.alias] = months
+            work.append(Work(f"archive:{target.alias}", f"{months[-1]}:{months[0]}:{target.progress}"))
+    due = tick.work(database, work, up_to_date=up_to_date)
+    if not due:
+        told = f"{len(work)} mailboxes have incomplete months, which are being read or wait." if work else ""
+        return dg.SkipReason(told or "Every month since the earliest campaign of each account is complete.")
+    return [
+        archive_request(one, oldest=missing[one.name][-1], newest=missing[one.name][0], tags=tick.tags(one))
+        for one in due
+    ]
 
 
-def archive_request(alias: str, *, oldest: date, newest: date, today: date, progress: int = 0) -> dg.RunRequest:
+def archive_request(one: DueWork, *, oldest: date, newest: date, tags: Mapping[str, str]) -> dg.RunRequest:
     """One run over a range of months of one account."""
     return dg.RunRequest(
-        run_key=f"archive:{alias}:{oldest}:{newest}:{today}:{progress}",
+        run_key=one.key,
         tags={
-            "dagster/asset_partition_range_start": f"{alias}|{oldest}",
-            "dagster/asset_partition_range_end": f"{alias}|{newest}",
+            "dagster/asset_partition_range_start": f"{one.name}|{oldest}",
+            "dagster/asset_partition_range_end": f"{one.name}|{newest}",
             "dagster/priority": "-1",  # behind the live sync
-            "cheerful/account": alias,
+            "cheerful/account": one.name,
             "cheerful/trigger": "archive_months",
+            **tags,
         },
     )
 
@@ -230,19 +295,27 @@ def drain_due_dead_letters(
     blobs: dg.ResourceParam[BlobStore],
     gmail_clients: dg.ResourceParam[GmailClients],
 ) -> None:
-    """Account by account; what fails again waits longer."""
+    """Account by account; what fails again waits longer. One account that fails does not hold up the others."""
     accounts = {account.id: account for account in CampaignStore(database).accounts()}
     letters = sorted(
         DeadLetterStore(database.for_every_client()).due(now=datetime.now(UTC)),
         key=lambda letter: str(letter.gmail_account_id),
     )
-    with dagster_failures():
-        for account_id, group in groupby(letters, key=lambda letter: letter.gmail_account_id):
-            account = accounts[account_id]
+    errors: list[Exception] = []
+    for account_id, group in groupby(letters, key=lambda letter: letter.gmail_account_id):
+        account = accounts[account_id]
+        try:
             store = MailStore(database.for_client(account.user_id), blobs, hash_key=settings.optional_hash_key())
             mailbox = MailboxSync(account, gmail_clients.client(account), store, run_id=context.run_id)
             report = mailbox.dead_letters(list(group))
-            context.log.info(f"{account.alias}: {report.inserted} stored, {report.gone} gone, {report.dead} still dead")
+        except Exception as error:
+            context.log.warning(f"{account.alias}: {type(error).__name__}")
+            errors.append(error)
+            continue
+        context.log.info(f"{account.alias}: {report.inserted} stored, {report.gone} gone, {report.dead} still dead")
+    if errors:
+        with dagster_failures():
+            raise errors[0]
 
 
 @dg.job(description="Try messages once more that could not be fetched, parsed or stored.")
@@ -251,21 +324,21 @@ def drain_dead_letters_job() -> None:
     drain_due_dead_letters()
 
 
-@dg.sensor(
+@work_sensor(
+    name="dead_letters",
+    kinds=["dead_letters"],
     job=drain_dead_letters_job,
     minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Starts another try for dead letters whose time has come.",
 )
-def dead_letters(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
-) -> dg.RunRequest | dg.SkipReason:
-    """The run key names letters and attempts: the same try is never started twice."""
-    due = DeadLetterStore(database.for_every_client()).due(now=datetime.now(UTC))
-    if not due:
-        return dg.SkipReason("No dead letter is due.")
-    watermark = ",".join(f"{letter.id}:{letter.attempts}" for letter in due)
-    return dg.RunRequest(run_key=f"dead:{hashlib.sha256(watermark.encode()).hexdigest()[:24]}")
+def dead_letters(tick: Tick[Cursor], database: dg.ResourceParam[Database]) -> list[dg.RunRequest] | dg.SkipReason:
+    """The watermark names letters and attempts: the same try is never started twice."""
+    database = database.for_every_client()
+    letters = DeadLetterStore(database).due(now=tick.now)
+    named = ",".join(f"{letter.id}:{letter.attempts}" for letter in letters)
+    work = [Work("dead_letters", hashlib.sha256(named.encode()).hexdigest()[:24])] if letters else []
+    due = tick.work(database, work, up_to_date=[] if letters else ["dead_letters"])
+    return tick.requests(due) or dg.SkipReason("No dead letter is due, or they are being tried.")
 
 
 JOBS = [drain_dead_letters_job]

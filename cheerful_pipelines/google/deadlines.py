@@ -7,6 +7,7 @@ and urllib3 (Sheets, Drive): both build on http.client, and `WatchedConnection` 
 """
 
 import contextlib
+import contextvars
 import http.client
 import io
 import socket
@@ -63,7 +64,8 @@ def finish_within(limit: Limit, call: Callable[[], Answer], *, name: str) -> Ans
     example an IncompleteRead with the bytes that had come. `name` goes into the message: no personal data.
     """
     work, started = _Work(call), time.monotonic()
-    threading.Thread(target=work.run, name=f"call {name}", daemon=True).start()
+    context = contextvars.copy_context()  # logs of the libraries keep the run they belong to
+    threading.Thread(target=context.run, args=(work.run,), name=f"call {name}", daemon=True).start()
     try:
         while (left := started + limit.allowed(work.watch.received) - time.monotonic()) > 0:
             if work.done.wait(left):

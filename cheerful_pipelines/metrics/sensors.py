@@ -1,13 +1,14 @@
 """When the portfolio is drawn again (some time after any count, not after each), and what new definitions ask for."""
 
-import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import dagster as dg
 
 from cheerful_pipelines.metrics.count_campaign import definitions_in_force
 from cheerful_pipelines.metrics.store import MetricStore
+from cheerful_pipelines.orchestration.retries import Work
+from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.storage.engine import Database
 
 PAUSE_BETWEEN_PORTFOLIOS = timedelta(minutes=10)
@@ -20,17 +21,19 @@ class Watermark(NamedTuple):
     computed_at: datetime
     requested_at: datetime
 
-    def as_cursor(self) -> str:
-        """For Dagster to keep."""
-        return json.dumps([self.computed_at.isoformat(), self.requested_at.isoformat()])
 
-    @classmethod
-    def from_cursor(cls, cursor: str | None) -> "Watermark | None":
-        """What Dagster kept; None before the first request."""
-        if not cursor:
+class PortfolioCursor(Cursor):
+    """The last request."""
+
+    computed_at: datetime | None = None
+    requested_at: datetime | None = None
+
+    @property
+    def last(self) -> Watermark | None:
+        """None before the first."""
+        if self.computed_at is None or self.requested_at is None:
             return None
-        computed_at, requested_at = json.loads(cursor)
-        return cls(datetime.fromisoformat(computed_at), datetime.fromisoformat(requested_at))
+        return Watermark(self.computed_at, self.requested_at)
 
 
 def decide(newest_computed_at: datetime | None, last: Watermark | None, now: datetime) -> Watermark | str:
@@ -44,47 +47,58 @@ def decide(newest_computed_at: datetime | None, last: Watermark | None, now: dat
     return Watermark(newest_computed_at, now)
 
 
-@dg.sensor(
+@work_sensor(
     name="portfolio",
+    kinds=["portfolio"],
+    cursor=PortfolioCursor,
     target=dg.AssetSelection.assets("portfolio_metrics"),
     minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Draws the portfolio again when campaigns have newer numbers, at most every ten minutes.",
 )
-def portfolio(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
-) -> dg.SensorResult | dg.SkipReason:
-    """One query a tick."""
-    newest = MetricStore(database.for_every_client()).newest_computed_at()
-    decided = decide(newest, Watermark.from_cursor(context.cursor), datetime.now(UTC))
-    if isinstance(decided, str):
-        return dg.SkipReason(decided)
-    request = dg.RunRequest(run_key=f"portfolio:{decided.computed_at.isoformat()}", tags={"cheerful/trigger": "sensor"})
-    return dg.SensorResult(run_requests=[request], cursor=decided.as_cursor())
+def portfolio(tick: Tick[PortfolioCursor], database: dg.ResourceParam[Database]) -> list[dg.RunRequest] | dg.SkipReason:
+    """One query a tick. What was requested stays to be done until it is drawn, whatever fails meanwhile."""
+    database = database.for_every_client()
+    last = tick.cursor.last
+    decided = decide(MetricStore(database).newest_computed_at(), last, tick.now)
+    if isinstance(decided, Watermark):
+        last = decided
+        tick.keep(computed_at=last.computed_at, requested_at=last.requested_at)
+    if last is None or _was_drawn_since(tick, last.requested_at):
+        tick.work(database, [], up_to_date=["portfolio"])
+        return dg.SkipReason(str(decided))
+    due = tick.work(database, [Work("portfolio", last.computed_at.isoformat())])
+    requests = tick.requests(due, tags={"cheerful/trigger": "sensor"})
+    return requests or dg.SkipReason("The portfolio is being drawn, or waits for its next try.")
 
 
-@dg.sensor(
+def _was_drawn_since(tick: Tick[PortfolioCursor], requested_at: datetime) -> bool:
+    event = tick.instance.get_latest_materialization_event(dg.AssetKey("portfolio_metrics"))
+    return event is not None and event.timestamp >= requested_at.timestamp()
+
+
+@work_sensor(
     name="metric_definitions",
+    kinds=["definitions"],
     target=dg.AssetSelection.assets("campaign_metrics"),
     minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Counts every campaign anew whose numbers were counted by older definitions.",
 )
-def metric_definitions(
-    _context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
-) -> list[dg.RunRequest] | dg.SkipReason:
-    """One query a tick. After a change of definitions each campaign is asked for once."""
-    slugs = MetricStore(database.for_every_client()).campaigns_of_other_definitions(definitions_in_force())
-    if not slugs:
+def metric_definitions(tick: Tick[Cursor], database: dg.ResourceParam[Database]) -> list[dg.RunRequest] | dg.SkipReason:
+    """One query a tick. After a change of definitions each campaign is asked for."""
+    database = database.for_every_client()
+    slugs = MetricStore(database).campaigns_of_other_definitions(definitions_in_force())
+    work = [Work(f"definitions:{slug}", definitions_in_force()) for slug in slugs]
+    units = {one.unit for one in work}
+    up_to_date = [unit for unit in tick.failures(database) if unit not in units]
+    due = tick.work(database, work, up_to_date=up_to_date)
+    if not work:
         return dg.SkipReason(f"Every campaign is counted by definitions {definitions_in_force()}.")
-    return [
-        dg.RunRequest(
-            run_key=f"definitions:{slug}:{definitions_in_force()}",
-            partition_key=slug,
-            tags={"cheerful/campaign": slug, "cheerful/trigger": "definitions"},
-        )
-        for slug in slugs
+    requests = [
+        request
+        for one in due
+        for request in tick.requests([one], tags={"cheerful/campaign": one.name, "cheerful/trigger": "definitions"})
     ]
+    return requests or dg.SkipReason(f"{len(work)} campaigns are being counted, or wait for their next try.")
 
 
 SENSORS = [portfolio, metric_definitions]

@@ -12,12 +12,15 @@ from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
 from cheerful_pipelines.operations.backfill_progress import RunSeen, next_step
 from cheerful_pipelines.operations.backfill_store import BackfillStore
-from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since, failed_work, lost_runs
+from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since, failed_work
 from cheerful_pipelines.operations.health import health_report
+from cheerful_pipelines.operations.lost_runs import Here, end_lost_run, lost_runs
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
 from cheerful_pipelines.operations.notify import say
 from cheerful_pipelines.operations.request_backfill import progress_in_words
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
+from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 
@@ -25,6 +28,12 @@ logger = get_logger(__name__)
 
 BACKFILL_TAG, PART_TAG = "cheerful/backfill", "cheerful/backfill_part"
 _JOB_OF = {"sheet": "sheet_import", "archive": "archive_reconcile", "campaign": "campaign_refresh"}
+
+
+class AlertCursor(Cursor):
+    """The last event that was looked at; beginning again repeats nothing that was said."""
+
+    event_id: int | None = None
 
 
 def run_request(backfill: Backfill, part: BackfillPart) -> dg.RunRequest:
@@ -52,16 +61,14 @@ def run_request(backfill: Backfill, part: BackfillPart) -> dg.RunRequest:
     )
 
 
-@dg.sensor(
+@work_sensor(
+    name="campaign_backfills",
     jobs=[SHEET_IMPORT, ARCHIVE_RECONCILE, CAMPAIGN_REFRESH],
     minimum_interval_seconds=10,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Carries the backfills on that `cheerful backfill` or the job `campaign_backfill` asked for: two "
     "partitions at a time, behind the live sync; what is cancelled is ended.",
 )
-def campaign_backfills(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database]
-) -> dg.SensorResult | dg.SkipReason:
+def campaign_backfills(tick: Tick[Cursor], database: dg.ResourceParam[Database]) -> dg.SensorResult | dg.SkipReason:
     """One query where nothing is under way."""
     store, requests = BackfillStore(database.for_every_client()), list[dg.RunRequest]()
     open_ones = store.backfills(open_only=True)
@@ -69,9 +76,9 @@ def campaign_backfills(
         return dg.SkipReason("No backfill is under way.")
     words = []
     for found in open_ones:
-        runs = _runs(context.instance, found)
+        runs = _runs(tick.instance, found)
         if found.state == "cancelled":
-            _end_runs(context.instance, runs)
+            _end_runs(tick.instance, runs)
         aliases = {part.partition_key.partition("|")[0] for part in found.parts if part.stage == "archive"}
         now = datetime.now(UTC)
         step = next_step(found, runs, store.complete_months(sorted(aliases)), now)
@@ -99,8 +106,17 @@ def _runs(instance: dg.DagsterInstance, found: Backfill) -> dict[int, RunSeen]:
         if part is not None and number not in runs and record.dagster_run.tags.get("dagster/run_key", "").endswith(
             f":{number}:{part.attempt}"
         ):  # fmt: skip
-            runs[number] = RunSeen(record.dagster_run.run_id, record.dagster_run.status.value)
+            runs[number] = RunSeen(record.dagster_run.run_id, _state(instance, record))
     return runs
+
+
+def _state(instance: dg.DagsterInstance, record: dg.RunRecord) -> str:
+    """Its status; one that failed and that Dagster repeats by itself waits, and is not asked for once more."""
+    run = record.dagster_run
+    is_failed = run.status == dg.DagsterRunStatus.FAILURE
+    if is_failed and is_being_repeated(instance, run, ended_at(record), datetime.now(UTC)):
+        return dg.DagsterRunStatus.QUEUED.value
+    return str(run.status.value)
 
 
 def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None:
@@ -111,23 +127,24 @@ def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None
             logger.info("backfill_run_cancelled", run=run.run_id)
 
 
-@dg.sensor(
+@work_sensor(
+    name="alerts",
+    cursor=AlertCursor,
     job=HEALTH,
     minimum_interval_seconds=60,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Says what is wrong, and what no longer is, once for each change: failed work, failing checks, lag, "
     "mailboxes to reconnect, dead letters, budget. To the log, and to what CHEERFUL_ALERT_URLS names.",
 )
 def alerts(
-    context: dg.SensorEvaluationContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
+    tick: Tick[AlertCursor], database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
 ) -> dg.RunRequest | dg.SkipReason:
     """What could not be said is tried again with the next tick. A new installation gets its first health report."""
     database = database.for_every_client()
     store, now = AlertStore(database), datetime.now(UTC)
-    report = health_report(settings, database, failed_work(context.instance, now))
+    report = health_report(settings, database, failed_work(tick.instance, now))
     found = troubles(report, lag_minutes=settings.alert_lag_minutes)
     store.bring_up_to_date(found, kinds=STATE_KINDS, now=now)
-    seen, cursor = checks_since(context.instance, _event_id(context.cursor))
+    seen, cursor = checks_since(tick.instance, tick.cursor.event_id)
     for check in seen:
         if check.passed:
             store.resolve(f"check {check.key}", now=now)
@@ -137,17 +154,11 @@ def alerts(
     if unsaid:
         say(settings, unsaid)
         store.note_said(unsaid)
-    is_first = context.cursor is None
-    context.update_cursor("" if cursor is None else str(cursor))
-    if is_first:
+    tick.keep(event_id=cursor)
+    if tick.is_first:
         return dg.RunRequest(run_key="health:first")  # later ones are the schedule's
     standing = len(store.standing())
     return dg.SkipReason(f"{len(unsaid)} changes said; {standing} troubles stand." if standing else "Nothing is wrong.")
-
-
-def _event_id(cursor: str | None) -> int | None:
-    """The last event that was looked at; a damaged cursor begins anew, which repeats nothing that was said."""
-    return int(cursor) if cursor and cursor.isdigit() else None
 
 
 def _trouble_of(check: CheckSeen) -> Trouble:
@@ -159,28 +170,28 @@ def _trouble_of(check: CheckSeen) -> Trouble:
     )
 
 
-@dg.sensor(
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Ends runs whose process is gone (the code location was killed, the machine ran out of memory): they "
+@work_sensor(
+    name="lost_workers",
+    minimum_interval_seconds=10,
+    description="Ends runs whose process is gone (the machine or the code location was killed, memory ran out): they "
     "would block their campaign or the live sync for hours. Dagster's run retries then repeat them.",
 )
-def lost_workers(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def lost_workers(tick: Tick[Cursor]) -> dg.SkipReason:
     """Workers of the default launcher are processes beside this one."""
-    lost = lost_runs(context.instance, _is_alive)
+    lost = lost_runs(tick.instance, Here(psutil.Process().create_time(), _is_alive))
     for run in lost:
-        context.instance.report_run_failed(run, "The process that did the work of this run is gone.")
+        end_lost_run(tick.instance, run.run_id)
         logger.warning("run_worker_lost", run=run.run_id)
     return dg.SkipReason(
         f"{len(lost)} runs had lost their process." if lost else "Every run under way has its process."
     )
 
 
-def _is_alive(pid: int, run_began: float) -> bool:
-    """Whether the process lives and is the one of then: numbers are given out again."""
+def _is_alive(pid: int, noted: float) -> bool:
+    """Whether the process lives and is the one of then: numbers are given out again, after a restart at once."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= run_began + 5
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= noted + 2
     except psutil.NoSuchProcess:
         return False
 

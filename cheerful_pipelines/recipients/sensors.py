@@ -1,14 +1,16 @@
 """The sensor `sheet_changes`: a changed sheet starts its import, an unchanged one costs one cheap call."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 
-from cheerful_pipelines.errors import CheerfulError, TransientError
-from cheerful_pipelines.failures import newest_failure
+from cheerful_pipelines.errors import CheerfulError, SlowCallError, TransientError
+from cheerful_pipelines.failures import failure_class_of, told
 from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.orchestration.retries import RETRIES, Work, WorkFailure, may_be_tried
+from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.models import SheetWatch
 from cheerful_pipelines.recipients.store import RecipientStore
@@ -17,122 +19,138 @@ from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
 
-TICK_BUDGET_SECONDS = 40.0
-"""Dagster ends a tick after 60 s; the next one goes on where this one stopped."""
-
 SHEETS_A_TICK = 50
 """300 sheets are looked at within 90 s; asking all of them each time would cost a fifth of a core."""
+POLLS_AT_ONCE = 4
+POLL_SECONDS_A_TICK = 8.0
+"""Dagster ends a tick after 60 s. A call of Drive ends by itself (sheets_session.py)."""
+SILENT_POLLS = 3
+"""A sheet that did not answer so often in a row waits by the table; before that it is asked last in each tick."""
 
-SheetState = str | CheerfulError
+_POLLS = SideBySide(at_once=POLLS_AT_ONCE, seconds=POLL_SECONDS_A_TICK)
+
+SheetState = str | BaseException
 """Drive's version of a sheet, or why it could not be asked."""
 
 
-def decide(
-    watched: Sequence[SheetWatch],
-    states: Mapping[str, SheetState],
-    *,
-    today: date,
-    failures: Callable[[str], str] = lambda _slug: "",
-) -> list[tuple[str, str]]:
-    """(slug, run_key) of the imports to request. Pure.
+class SheetCursor(Cursor):
+    """Where the polls stopped."""
 
-    A sheet that is gone or closed to us gets one run a day: it fails at once and says in the UI what to do; so does
-    a version whose import failed; one that failed for a passing reason is asked for again sooner (`failures`: what the
-    run key ends with then). Passing trouble gets none: the next tick asks again. A spreadsheet that we write
-    into ourselves waits until we are done.
+    go_on_at: str = ""
+    not_reached: tuple[str, ...] = ()
+    silent: dict[str, int] = {}  # noqa: RUF012  # a field of a frozen model, which pydantic copies
+    """Polls in a row that were not answered, by slug."""
+
+
+def decide(watched: Sequence[SheetWatch], states: Mapping[str, SheetState]) -> tuple[list[Work], list[str]]:
+    """(imports that are to be done, units that are up to date). Pure.
+
+    A sheet that is gone or closed to us is imported, too: the import fails at once and says in the UI what to do.
+    One that gave no answer is asked again. A spreadsheet that we write into ourselves waits until we are done.
     """
-    wanted = []
+    work, up_to_date = [], []
     for sheet in watched:
-        state = states.get(sheet.slug)
-        if state is None or isinstance(state, TransientError) or sheet.is_being_written:
+        state, unit = states.get(sheet.slug), f"sheet:{sheet.slug}"
+        if state is None or sheet.is_being_written:
             continue
-        if isinstance(state, CheerfulError):
-            wanted.append((sheet.slug, f"{sheet.slug}:missing:{today.isoformat()}"))
+        if isinstance(state, BaseException) and _is_lasting(state):
+            work.append(Work(unit, f"missing:{sheet.source_revision}"))
+        elif isinstance(state, BaseException):
+            continue
         elif state != sheet.drive_version:
-            wanted.append(
-                (sheet.slug, f"{sheet.slug}:{state}:{sheet.source_revision}:{today.isoformat()}{failures(sheet.slug)}")
-            )
-    return wanted
+            work.append(Work(unit, f"{state}:{sheet.source_revision}"))
+        else:
+            up_to_date.append(unit)
+    return work, up_to_date
 
 
-def from_slug_on(watched: Sequence[SheetWatch], slug: str | None) -> list[SheetWatch]:
-    """The sheets in a circle, from the one where the last tick stopped."""
-    start = next((i for i, sheet in enumerate(watched) if slug is not None and sheet.slug >= slug), 0)
-    return [*watched[start:], *watched[:start]]
+def _is_lasting(error: BaseException) -> bool:
+    """Drive has answered, and said that the sheet cannot be read."""
+    return isinstance(error, CheerfulError) and not isinstance(error, TransientError)
 
 
-def look(
-    watched: Sequence[SheetWatch],
-    ask: Callable[[str], str],
-    *,
-    budget_seconds: float = TICK_BUDGET_SECONDS,
-    most: int = SHEETS_A_TICK,
-    clock: Callable[[], float] = time.monotonic,
-) -> tuple[dict[str, SheetState], str | None]:
-    """Ask Drive for each version until the time is up or enough were asked: states by slug, and where the next tick
-    goes on.
-
-    One failing sheet never keeps the others from being asked.
-    """
-    ends_at = clock() + budget_seconds
-    states: dict[str, SheetState] = {}
-    for sheet in watched:
-        if clock() >= ends_at or len(states) >= most:
-            return states, sheet.slug
-        try:
-            states[sheet.slug] = ask(sheet.spreadsheet_id)
-        except CheerfulError as error:
-            logger.warning("sheet_not_readable", campaign=sheet.slug, error=type(error).__name__)
-            states[sheet.slug] = error
-    return states, None
+def may_be_polled(sheet: SheetWatch, failures: Mapping[str, WorkFailure], tick: Tick[SheetCursor]) -> bool:
+    """One whose import failed for a lasting reason is polled all the same: a new version is a reason to try again."""
+    failure = failures.get(f"sheet:{sheet.slug}")
+    if failure is None or may_be_tried(failure, tick.now):
+        return True
+    return RETRIES[failure.failure_class].changes_count and failure.watermark is not None
 
 
-@dg.sensor(
+@work_sensor(
     name="sheet_changes",
+    kinds=["sheet"],
+    cursor=SheetCursor,
     target=dg.AssetSelection.assets("sheet_recipients"),
     minimum_interval_seconds=15,
-    default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks Drive for the version of each active campaign's sheet and imports those that changed.",
 )
 def sheet_changes(
-    context: dg.SensorEvaluationContext,
-    database: dg.ResourceParam[Database],
-    sheets: dg.ResourceParam[SheetsClient],
+    tick: Tick[SheetCursor], database: dg.ResourceParam[Database], sheets: dg.ResourceParam[SheetsClient]
 ) -> dg.SensorResult | dg.SkipReason:
-    """Look, decide, request."""
-    watched = from_slug_on(RecipientStore(database.for_every_client()).sheets_to_watch(), context.cursor)
-    states, go_on_at = look(watched, lambda spreadsheet_id: sheets.drive_version(spreadsheet_id, tries=1))
-    now = datetime.now(UTC)
-
-    def failures(slug: str) -> str:
-        tags = {"cheerful/campaign": slug, "cheerful/trigger": "sheet"}
-        failure = newest_failure(context.instance, tags=tags)
-        return failure.key_suffix(now) if failure else ""
-
-    wanted = decide(watched, states, today=now.date(), failures=failures)
-    if not wanted:
-        return dg.SensorResult(skip_reason=_why_nothing(watched, states), cursor=go_on_at)
-    known = context.instance.get_dynamic_partitions(CAMPAIGN_PARTITIONS.name or "campaign")
-    new = [slug for slug, _ in wanted if slug not in known]
+    """Look, decide, request. A sheet that hangs delays itself only."""
+    database = database.for_every_client()
+    failures = tick.failures(database)
+    watched = [sheet for sheet in RecipientStore(database).sheets_to_watch() if may_be_polled(sheet, failures, tick)]
+    states = _look(tick, {sheet.slug: sheet.spreadsheet_id for sheet in watched}, sheets, database)
+    work, up_to_date = decide(watched, states)
+    due = tick.work(database, work, up_to_date=up_to_date)
+    if not due:
+        return dg.SkipReason(_why_nothing(watched, states, len(work)))
+    known = tick.instance.get_dynamic_partitions(CAMPAIGN_PARTITIONS.name or "campaign")
+    new = [one.name for one in due if one.name not in known]
     return dg.SensorResult(
         run_requests=[
-            dg.RunRequest(
-                partition_key=slug,
-                run_key=run_key,
-                tags={"cheerful/campaign": slug, "cheerful/trigger": "sheet"},
-            )
-            for slug, run_key in wanted
+            request
+            for one in due
+            for request in tick.requests([one], tags={"cheerful/campaign": one.name, "cheerful/trigger": "sheet"})
         ],
         # The registry sensor adds them too; here it saves a new campaign's first import one tick.
         dynamic_partitions_requests=[CAMPAIGN_PARTITIONS.build_add_request(new)] if new else [],
-        cursor=go_on_at,
     )
 
 
-def _why_nothing(watched: Sequence[SheetWatch], states: Mapping[str, SheetState]) -> str:
-    failed = {slug: state for slug, state in states.items() if isinstance(state, CheerfulError)}
+def _look(
+    tick: Tick[SheetCursor], watched: Mapping[str, str], sheets: SheetsClient, database: Database
+) -> dict[str, SheetState]:
+    """Drive's version of each sheet whose turn it is, or why there is none; and where the next tick goes on."""
+    cursor = tick.cursor
+    turn = whom_to_poll(
+        list(watched), go_on_at=cursor.go_on_at, not_reached=cursor.not_reached, slow=cursor.silent, most=SHEETS_A_TICK
+    )
+    answers = _POLLS.ask(turn.names, lambda slug: sheets.drive_version(watched[slug], tries=1))
+    states: dict[str, SheetState] = dict(answers.answered)
+    for slug in (*answers.late, *answers.hanging):
+        states[slug] = SlowCallError(f"Drive did not answer in time for the sheet of {slug}.")
+    silent = dict[str, int]()
+    for slug, state in states.items():
+        if isinstance(state, BaseException) and not _is_lasting(state):
+            silent[slug] = cursor.silent.get(slug, 0) + 1
+            _note_silence(tick, slug, state, silent[slug], database)
+    others = {slug: count for slug, count in cursor.silent.items() if slug not in turn.names and slug in watched}
+    tick.keep(go_on_at=turn.go_on_at, not_reached=tuple(answers.not_asked), silent={**others, **silent})
+    return states
+
+
+def _note_silence(tick: Tick[SheetCursor], slug: str, error: BaseException, times: int, database: Database) -> None:
+    """What an unanswered poll means for its sheet. A passing one counts only after some in a row."""
+    kind = failure_class_of(error)
+    logger.warning("sheet_not_readable", campaign=slug, error=type(error).__name__)
+    before = tick.failures(database).get(f"sheet:{slug}")
+    if (kind == "transient" and times < SILENT_POLLS) or (before and not may_be_tried(before, tick.now)):
+        return
+    summary, what_to_do = told(error)
+    tick.failures(database)[f"sheet:{slug}"] = WorkFailureStore(database).record(
+        f"sheet:{slug}", kind, at=tick.now, error=type(error).__name__, summary=summary, what_to_do=what_to_do
+    )
+
+
+def _why_nothing(watched: Collection[SheetWatch], states: Mapping[str, SheetState], behind: int) -> str:
+    failed = {slug: state for slug, state in states.items() if isinstance(state, BaseException)}
     if failed:
-        return "; ".join(f"{slug}: {error}" for slug, error in sorted(failed.items()))[:1000]
+        return "; ".join(f"{slug}: {told(error)[0]}" for slug, error in sorted(failed.items()))[:1000]
+    if behind:
+        return f"{behind} changed sheets are being imported or wait for their next try."
     return (
         f"{len(states)} of {len(watched)} sheets were asked and are as imported."
         if watched

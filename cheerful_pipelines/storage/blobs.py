@@ -6,15 +6,18 @@ A folder by default, any S3-compatible bucket by URL (through obstore). Nothing 
 import contextlib
 import hashlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import obstore
 import zstandard
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
-from cheerful_pipelines.errors import NotFoundError, PermanentError
+from cheerful_pipelines.errors import ConfigurationError, NotFoundError, PermanentError
+from cheerful_pipelines.storage.passing_errors import as_passing_error
 
 _COMPRESSION_LEVEL = 3  # measured: level 9 saves 2 % more bytes for five times the CPU
 
@@ -22,6 +25,17 @@ _COMPRESSION_LEVEL = 3  # measured: level 9 saves 2 % more bytes for five times 
 def sha256_hex(content: bytes) -> str:
     """Key of a blob."""
     return hashlib.sha256(content).hexdigest()
+
+
+@contextlib.contextmanager
+def _passing_errors() -> Iterator[None]:
+    """A bucket or disk that is away or full raises TransientError, in words; other errors stay as they are."""
+    try:
+        yield
+    except Exception as error:
+        if (passing := as_passing_error(error)) is not None:
+            raise passing from error
+        raise
 
 
 class BlobStore:
@@ -41,12 +55,17 @@ class BlobStore:
             return cls(LocalStore(folder))
         if parsed.scheme == "memory":
             return cls(MemoryStore())
-        return cls(from_url(url))
+        try:
+            return cls(from_url(url))
+        except (ValueError, BaseError):  # its words repeat the URL, which may hold a key
+            raise ConfigurationError(
+                "CHEERFUL_BLOB_URL cannot be read.", what_to_do="Write file:///folder or s3://bucket/prefix."
+            ) from None
 
     def put(self, content: bytes) -> str:
-        """Store and return the SHA-256. An existing blob is left alone."""
+        """Store and return the SHA-256. An existing blob is left alone. Raises TransientError if the store fails."""
         key = sha256_hex(content)
-        with contextlib.suppress(obstore.exceptions.AlreadyExistsError):
+        with _passing_errors(), contextlib.suppress(obstore.exceptions.AlreadyExistsError):
             obstore.put(self._store, self._path(key), self._compressed(content), mode="create")
         return key
 
@@ -58,9 +77,13 @@ class BlobStore:
         return compressed
 
     def get(self, key: str) -> bytes:
-        """The exact bytes, checked against their hash. Raises NotFoundError, and PermanentError for a damaged blob."""
+        """The exact bytes, checked against their hash.
+
+        Raises NotFoundError, PermanentError for a damaged blob, TransientError if the store fails.
+        """
         try:
-            compressed = bytes(obstore.get(self._store, self._path(key)).bytes())
+            with _passing_errors():
+                compressed = bytes(obstore.get(self._store, self._path(key)).bytes())
         except (FileNotFoundError, obstore.exceptions.NotFoundError):
             raise NotFoundError(
                 f"Raw mail {key} is not in the blob store.",
@@ -80,7 +103,7 @@ class BlobStore:
 
     def delete(self, key: str) -> None:
         """Remove for good. One that is not there is no trouble."""
-        with contextlib.suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
+        with _passing_errors(), contextlib.suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
             obstore.delete(self._store, self._path(key))
 
     @staticmethod

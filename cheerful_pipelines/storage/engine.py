@@ -14,6 +14,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.storage.passing_errors import as_passing_error
 
 EVERY_CLIENT = "every client"
 
@@ -80,7 +81,11 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """One short transaction. Raises TransientError where the database cannot be reached."""
+        """One short transaction.
+
+        Raises TransientError if the database cannot be reached, or if it fails within the transaction for a reason
+        that passes: connection lost, read-only, disk full, too many connections, time-outs.
+        """
         claim = self._claim()
         with self.login_transaction() as connection:
             connection.execute(_BEGIN, claim)
@@ -112,9 +117,9 @@ class Database:
         """
         try:
             connection = self._engine.connect()
-        except sa.exc.OperationalError as error:
+        except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
             raise TransientError(
-                f"The database cannot be reached ({type(error.orig).__name__}).",
+                f"The database cannot be reached ({type(getattr(error, 'orig', error)).__name__}).",
                 what_to_do="Check that Postgres runs and that CHEERFUL_DATABASE_URL points to it; "
                 "`./infra/dev.sh status` tells for the embedded one.",
             ) from error
@@ -122,6 +127,10 @@ class Database:
         try:
             with connection, connection.begin():
                 yield connection
+        except sa.exc.SQLAlchemyError as error:
+            if (passing := as_passing_error(error)) is not None:
+                raise passing from error
+            raise
         finally:
             _open_transactions.depth -= 1
 

@@ -1,5 +1,6 @@
 """One run over many mailboxes: each tells its own story, and one in trouble keeps its trouble to itself."""
 
+import threading
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,23 +9,25 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.errors import ConfigurationError, PermanentError
 from cheerful_pipelines.gmail import assets as assets_module
+from cheerful_pipelines.gmail import sensors as gmail_sensors
 from cheerful_pipelines.gmail.assets import gmail_archive, gmail_messages
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.models import SyncTarget
-from cheerful_pipelines.gmail.sensors import (
-    archive_request,
-    askable,
-    gmail_changes,
-    in_turn,
-    missing_months,
-    sync_request,
-)
+from cheerful_pipelines.gmail.sensors import archive_months, gmail_changes, missing_months
 from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.gmail.turns import MAILBOXES_A_RUN, MOST_RUNS, SyncKind, askable, share_out
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.orchestration import work_sensor as helper
+from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure
+from cheerful_pipelines.orchestration.side_by_side import SideBySide
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.orchestration.work_sensor import work_tags
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -40,6 +43,7 @@ class Installation:
     def __init__(self, google: LocalGoogleAdmin, settings: Settings, database: Database, blobs: BlobStore) -> None:
         self.google, self.settings, self.database, self.blobs = google, settings, database, blobs
         self.campaigns = CampaignStore(database)
+        self.cursor: str | None = None
         self.instance = dg.DagsterInstance.ephemeral()
         self.instance.add_dynamic_partitions("gmail_account", list(ALIASES))
         for alias in ALIASES:
@@ -63,7 +67,9 @@ class Installation:
             "gmail_clients": self.clients,
         }
 
-    def sync(self, *, accounts: list[str] | None = None) -> dg.ExecuteInProcessResult:
+    def sync(
+        self, *, accounts: list[str] | None = None, tags: dict[str, str] | None = None
+    ) -> dg.ExecuteInProcessResult:
         """A run over all mailboxes, as the sensor asks for it; or as a person does (`accounts` None)."""
         job = dg.define_asset_job("sync", selection="gmail_messages")
         definitions = dg.Definitions(assets=[gmail_messages], jobs=[job], resources=self.resources)
@@ -71,7 +77,12 @@ class Installation:
             instance=self.instance,
             raise_on_error=False,
             run_config={"ops": {"gmail_messages": {"config": {"accounts": accounts or []}}}},
-            tags={"dagster/asset_partition_range_start": "mia", "dagster/asset_partition_range_end": "zoe"},
+            tags={
+                "dagster/asset_partition_range_start": "mia",
+                "dagster/asset_partition_range_end": "zoe",
+                **(work_tags("mailbox", {f"mailbox:{alias}": "1:0" for alias in accounts}) if accounts else {}),
+                **(tags or {}),
+            },
         )
 
     def told(self, result: dg.ExecuteInProcessResult, node: str = "gmail_messages") -> dict[str, dict[str, Any]]:
@@ -81,9 +92,17 @@ class Installation:
             for event in result.asset_materializations_for_node(node)
         }
 
-    def tick(self) -> dg.SensorResult | dg.SkipReason | list[Any]:
-        context = dg.build_sensor_context(instance=self.instance, resources={**self.resources})
-        return list(gmail_changes(context))  # type: ignore[arg-type, call-overload]
+    def tick(self) -> list[Any]:
+        """What a tick asks for, or why nothing."""
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources={**self.resources})
+        found: Any = gmail_changes(context)
+        self.cursor = context.cursor
+        return found if isinstance(found, list) else [found]
+
+    @property
+    def failures(self) -> dict[str, WorkFailure]:
+        """By unit."""
+        return WorkFailureStore(self.database).failures()
 
 
 @pytest.fixture
@@ -193,15 +212,6 @@ def _target(alias: str = "mia", **changes: Any) -> SyncTarget:
     return made.model_copy(update=changes)
 
 
-def test_the_same_news_is_asked_for_once_in_ten_minutes_and_after_progress_at_once() -> None:
-    def key(state: str, minutes: int) -> str | None:
-        return sync_request({"mia": state}, ["mia"], now=NOW + timedelta(minutes=minutes)).run_key
-
-    assert key("7:0", 0) == key("7:0", 5)
-    assert key("7:0", 0) != key("7:0", 10), "a run that failed for a passing reason is followed by another"
-    assert len({key("7:0", 0), key("8:0", 0), key("7:1", 0)}) == 3
-
-
 def test_accounts_that_wait_for_a_person_or_a_moment_are_not_asked() -> None:
     targets = [
         _target("mia"),
@@ -210,22 +220,29 @@ def test_accounts_that_wait_for_a_person_or_a_moment_are_not_asked() -> None:
         _target("ada", not_before=NOW - timedelta(minutes=1)),
     ]
 
-    found = askable(targets, partitions=["zoe", "ada", "mia", "max", "new"], now=NOW)
+    def asked(now: datetime = NOW, **failures: WorkFailure) -> list[str]:
+        known = {f"mailbox:{alias}": failure for alias, failure in failures.items()}
+        return [target.alias for target in askable(targets, known, partitions={"zoe", "ada", "mia", "max"}, now=now)]
 
-    assert [target.alias for target in found] == ["ada", "mia"]
+    assert asked() == ["mia", "max", "ada"], "one that must be reconnected is asked by one call"
+    assert asked(max=_failed("auth")) == ["mia", "ada"]
+    assert asked(NOW + timedelta(hours=1), max=_failed("auth")) == ["mia", "max", "zoe", "ada"]
+    assert asked(mia=_failed("transient"), max=_failed("auth")) == ["ada"]
+    assert asked(mia=_failed("unknown"), max=_failed("auth")) == ["mia", "ada"], "new mail is a reason to try again"
 
 
-def test_months_are_asked_for_newest_first_and_anew_after_progress() -> None:
+def _failed(kind: FailureClass, at: datetime = NOW) -> WorkFailure:
+    return WorkFailure(
+        unit="mailbox:x", user_id=None, failure_class=kind, error="E", attempts=1, first_failed_at=at, failed_at=at,
+        next_try_at=at + timedelta(hours=1), run_id="r", watermark="1", summary="", what_to_do="",
+    )  # fmt: skip
+
+
+def test_months_are_asked_for_newest_first() -> None:
     missing = missing_months(
         first_needed=datetime(2026, 8, 9, tzinfo=UTC), complete={date(2026, 10, 1)}, today=date(2026, 11, 3)
     )
-    keys = {
-        archive_request("mia", oldest=missing[-1], newest=missing[0], today=date(2026, 11, 3), progress=n).run_key
-        for n in (0, 0, 1)
-    }
-
     assert missing == [date(2026, 11, 1), date(2026, 9, 1), date(2026, 8, 1)]
-    assert len(keys) == 2
 
 
 def test_a_run_over_several_mailboxes_evaluates_the_checks_of_each(installation: Installation) -> None:
@@ -273,21 +290,181 @@ def test_a_month_is_checked_against_its_own_raw_bytes(installation: Installation
     assert missing.severity == dg.AssetCheckSeverity.ERROR
 
 
-@given(st.integers(0, 40), st.integers(1, 12))
-def test_more_mailboxes_than_a_tick_asks_take_turns_and_none_is_left_out(count: int, most: int) -> None:
-    ready = [
-        SyncTarget(
-            alias=f"s{n:02d}", status="active", not_before=None, live_history_id=1, progress=0, first_needed=None,
-            has_new_recipients=False,
-        )
-        for n in range(count)
-    ]  # fmt: skip
-    seen: list[str] = []
-    position = ""
-    for _ in range(-(-count // most) if count else 1):
-        asked, position = in_turn(ready, position, most)
-        assert len(asked) <= most
-        seen += [target.alias for target in asked]
+@given(
+    st.dictionaries(st.integers(0, 150).map(lambda n: f"m{n:03d}"), st.sampled_from(["live", "slow", "listing"])),
+    st.dictionaries(st.sampled_from(["live", "slow", "listing"]), st.integers(0, 3)),
+)
+@hypothesis_settings(deadline=None)
+def test_every_mailbox_that_waits_gets_a_run_in_few_rounds_whatever_else_runs(
+    waiting: dict[str, SyncKind], unfinished: dict[SyncKind, int]
+) -> None:
+    got, after = set[str](), dict[str, str]()
+    progress = dict.fromkeys(waiting, 0)
+    first = share_out(waiting, progress=progress, unfinished=unfinished, go_on_after={})
+    for kind in MOST_RUNS:
+        assert sum(part.kind == kind for part in first) <= max(0, MOST_RUNS[kind] - unfinished.get(kind, 0))
+    for _ in range(40):
+        parts = share_out(waiting, progress=progress, unfinished={}, go_on_after=after)
+        for part in parts:
+            assert len(part.aliases) <= MAILBOXES_A_RUN[part.kind]
+            assert all(waiting[alias] == part.kind for alias in part.aliases), "live news never wait for a listing"
+            got |= set(part.aliases)
+            after[part.kind] = part.aliases[-1]
+            progress |= {alias: progress[alias] + 1 for alias in part.aliases if part.kind == "listing"}
+        assert len({alias for part in parts for alias in part.aliases}) == sum(len(part.aliases) for part in parts)
 
-    assert set(seen) == {target.alias for target in ready}
-    assert len(seen) < count + most
+    assert got == set(waiting), "all go on having news, and none is starved"
+
+
+# --- one mailbox in trouble ---------------------------------------------------------------------------------------
+
+
+def _break(installation: Installation, monkeypatch: pytest.MonkeyPatch, alias: str, error: BaseException) -> None:
+    """Every call of one mailbox raises."""
+    target = installation.campaigns.account(alias)
+    original = installation.clients.client
+
+    def client(account: Any, **options: Any) -> Any:
+        if account.id == target.id:
+            raise error
+        return original(account, **options)
+
+    monkeypatch.setattr(installation.clients, "client", client)
+
+
+class Panic(BaseException):
+    """As a library in Rust raises it."""
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (KeyError("a bug"), "unknown"), (Panic("index out of bounds"), "unknown"), (PermanentError("400"), "permanent"),
+        (ConfigurationError("another key"), "permanent"), (RecursionError("too deep"), "unknown"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_whatever_one_mailbox_raises_the_others_are_synced_and_go_on(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, error: BaseException, kind: FailureClass
+) -> None:
+    _break(installation, monkeypatch, "max", error)
+
+    result = installation.sync(accounts=list(ALIASES), tags={"cheerful/sync": "live"})
+    installation.deliver("mia", 7)
+    asked = [one for one in installation.tick() if isinstance(one, dg.RunRequest)]
+
+    assert installation.instance.get_materialized_partitions(dg.AssetKey("gmail_messages")) == {"mia", "zoe"}
+    assert not result.success, "a bug is shown in Dagster"
+    assert {unit: found.failure_class for unit, found in installation.failures.items()} == {"mailbox:max": kind}
+    assert installation.campaigns.account("max").status == "active", "reconnecting would not help"
+    accounts = [one.run_config["ops"]["gmail_messages"]["config"]["accounts"] for one in asked]
+    assert accounts == [["mia"]], "the others are asked for at once"
+    monkeypatch.undo()
+    later = helper.now() + timedelta(days=1, minutes=1)
+    monkeypatch.setattr(helper, "now", lambda: later)
+    asked = [one for one in installation.tick() if isinstance(one, dg.RunRequest)]
+    assert any(one.tags["cheerful/sync"] == "slow" for one in asked), "repaired, it is tried by itself"
+    assert installation.sync(accounts=["max"]).success
+    assert installation.failures == {}
+
+
+def test_a_revoked_mailbox_comes_back_by_itself_within_the_hour(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.sync(accounts=list(ALIASES))
+    installation.google.revoke_token("max@brand.example")
+    installation.clients = GmailClients(installation.settings, installation.database)  # tokens are not remembered
+    installation.tick()
+    now = helper.now()
+    status, failure = installation.campaigns.account("max").status, installation.failures["mailbox:max"]
+    installation.google.reset_counters()
+    installation.tick()
+    polls = installation.google.counters()["calls"]["gmail.users.getProfile"]
+    monkeypatch.setattr(helper, "now", lambda: now + timedelta(minutes=61))
+    installation.tick()
+    still = installation.failures["mailbox:max"]
+    installation.google.restore_token("max@brand.example")
+    monkeypatch.setattr(helper, "now", lambda: now + timedelta(minutes=123))
+    installation.tick()
+
+    assert (status, failure.failure_class) == ("needs_reauth", "auth")
+    assert polls == 2, "it is left alone for an hour"
+    assert (still.attempts, still.first_failed_at) == (2, failure.first_failed_at)
+    account = installation.campaigns.account("max")
+    assert (account.status, account.status_reason) == ("active", None)
+    assert installation.failures == {}
+
+
+def test_a_poll_that_hangs_delays_its_mailbox_only(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation.sync(accounts=list(ALIASES))
+    gate, target = threading.Event(), installation.campaigns.account("max")
+    original = installation.clients.polling_client
+
+    def polling_client(account: Any) -> Any:
+        if account.id == target.id:
+            gate.wait(60)
+        return original(account)
+
+    monkeypatch.setattr(installation.clients, "polling_client", polling_client)
+    monkeypatch.setattr(gmail_sensors, "_POLLS", SideBySide(at_once=4, seconds=1.0))
+    for alias in ALIASES:
+        installation.deliver(alias, 7)
+    asked = [installation.tick() for _ in range(3)]
+    gate.set()
+
+    for (request,) in asked:
+        assert isinstance(request, dg.RunRequest)
+        assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["mia", "zoe"]
+    failure = installation.failures["mailbox:max"]
+    assert (failure.failure_class, failure.error) == ("transient", "SlowCallError")
+
+
+def test_first_listings_have_runs_of_their_own(installation: Installation) -> None:
+    installation.sync(accounts=["mia"])
+    installation.deliver("mia", 7)
+
+    requests = {one.tags["cheerful/sync"]: one for one in installation.tick()}
+
+    accounts = {kind: one.run_config["ops"]["gmail_messages"]["config"]["accounts"] for kind, one in requests.items()}
+    assert accounts == {"live": ["mia"], "listing": ["max", "zoe"]}
+    assert requests["live"].tags["cheerful/kind"] == "mailbox"
+
+
+def test_news_of_others_get_a_run_beside_one_that_is_under_way(installation: Installation) -> None:
+    installation.sync(accounts=list(ALIASES))
+    for alias in ALIASES:
+        installation.deliver(alias, 7)
+
+    @dg.job
+    def sync() -> None:
+        pass
+
+    tags = {"cheerful/sync": "live", **work_tags("mailbox", {"mailbox:mia": "1:0"})}
+    installation.instance.create_run_for_job(sync, tags=tags, status=dg.DagsterRunStatus.STARTED)
+    (request,) = installation.tick()
+
+    assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max", "zoe"]
+
+
+def test_months_of_a_mailbox_that_fail_wait_alone_and_are_asked_for_again(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.sync(accounts=list(ALIASES))
+
+    def months() -> list[str]:
+        context = dg.build_sensor_context(
+            instance=installation.instance,
+            resources={"database": installation.database, "blobs": installation.blobs},
+        )
+        found: Any = archive_months(context)
+        return sorted(one.tags["cheerful/account"] for one in found) if isinstance(found, list) else []
+
+    everybody = months()
+    WorkFailureStore(installation.database).record("archive:max", "transient", at=helper.now(), run_id="r")
+    without = months()
+    later = helper.now() + timedelta(minutes=2)
+    monkeypatch.setattr(helper, "now", lambda: later)
+
+    assert everybody == sorted(ALIASES)
+    assert without == ["mia", "zoe"]
+    assert months() == sorted(ALIASES)

@@ -1,0 +1,44 @@
+"""What the failure of one mailbox means: its row in `work_failure`, and the account's state."""
+
+from datetime import datetime, timedelta
+
+from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.errors import AuthError, ThrottledError
+from cheerful_pipelines.failures import failure_class_of, told
+from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.orchestration.retries import WorkFailure
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+
+logger = get_logger(__name__)
+
+
+def record_failure(
+    store: WorkFailureStore, unit: str, error: BaseException, *, now: datetime, run_id: str | None,
+    watermark: str | None,
+) -> WorkFailure:  # fmt: skip
+    """Write the failure of one mailbox down; its next try goes by the table, or by the time that Google named."""
+    summary, what_to_do = told(error)
+    wait = error.retry_after_seconds if isinstance(error, ThrottledError) else None
+    return store.record(
+        unit, failure_class_of(error), at=now, error=type(error).__name__, summary=summary,
+        what_to_do=what_to_do, run_id=run_id, watermark=watermark,
+        not_before=None if wait is None else now + timedelta(seconds=wait),
+    )  # fmt: skip
+
+
+def settle_account(campaigns: CampaignStore, account: GmailAccount, error: BaseException, *, now: datetime) -> bool:
+    """Write down what an error means for the account's state. True if that tells all there is to say.
+
+    Only a refused authorisation leads to needs_reauth. A wrong request of ours, a setting or a wrong clock does not:
+    reconnecting would not help.
+    """
+    if isinstance(error, AuthError):
+        if campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error)):
+            logger.warning("account_needs_reauth", account=account.alias)
+        return True
+    if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
+        until = now + timedelta(seconds=error.retry_after_seconds)
+        campaigns.set_account_not_before(account.id, not_before=until)
+        return True
+    return False

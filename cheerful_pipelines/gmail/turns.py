@@ -1,0 +1,74 @@
+"""Which mailboxes may be polled, and how those with news are shared out among runs. Pure.
+
+No mailbox is starved: each kind of run goes round in a circle.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+from cheerful_pipelines.gmail.models import SyncTarget
+from cheerful_pipelines.orchestration.retries import RETRIES, WorkFailure, may_be_tried
+from cheerful_pipelines.orchestration.side_by_side import in_circle
+
+SyncKind = Literal["live", "slow", "listing"]
+
+MOST_RUNS: Mapping[SyncKind, int] = {"live": 3, "slow": 1, "listing": 2}
+"""Queued or under way. A second listing waits in the queue; three live ones at once, as dagster.yaml lets them."""
+MAILBOXES_A_RUN: Mapping[SyncKind, int] = {"live": 40, "slow": 5, "listing": 5}
+"""Slow ones and listings all run side by side; a live run walks through many that are done in a second each."""
+
+
+class Part(NamedTuple):
+    """Mailboxes of one run."""
+
+    kind: SyncKind
+    aliases: list[str]
+
+
+def askable(
+    targets: Sequence[SyncTarget], failures: Mapping[str, WorkFailure], *, partitions: Collection[str], now: datetime
+) -> list[SyncTarget]:
+    """Accounts that may be polled now.
+
+    One that must be reconnected is polled when its next try is due, so that it comes back by itself. One whose sync
+    failed for a lasting reason is polled all the same: new mail is a reason to try again.
+    """
+    return [target for target in targets if target.alias in partitions and _is_askable(target, failures, now)]
+
+
+def _is_askable(target: SyncTarget, failures: Mapping[str, WorkFailure], now: datetime) -> bool:
+    failure = failures.get(f"mailbox:{target.alias}")
+    if target.status == "needs_reauth":
+        return failure is None or may_be_tried(failure, now)
+    if target.status != "active":
+        return False
+    clock_was_wrong = failure is not None and failure.failed_at > now + timedelta(minutes=1)
+    if target.not_before is not None and target.not_before > now and not clock_was_wrong:
+        return False
+    if failure is None or may_be_tried(failure, now):
+        return True
+    return RETRIES[failure.failure_class].changes_count and failure.watermark is not None
+
+
+def share_out(
+    waiting: Mapping[str, SyncKind],
+    *,
+    progress: Mapping[str, int],
+    unfinished: Mapping[SyncKind, int],
+    go_on_after: Mapping[str, str],
+) -> list[Part]:
+    """Runs to request. `waiting`: mailboxes that no unfinished run covers, by kind; `unfinished`: runs by kind.
+
+    Mailboxes that are known to be slow have a run of their own, and so have first listings: live news never wait for
+    either. Of listings the least advanced go first; `go_on_after` names the last mailbox of each kind's last run.
+    """
+    parts = []
+    for kind in MOST_RUNS:
+        free = MOST_RUNS[kind] - unfinished.get(kind, 0)
+        mine = in_circle([alias for alias, found in waiting.items() if found == kind], go_on_after.get(kind, "") + "\0")
+        if kind == "listing":
+            mine.sort(key=lambda alias: progress.get(alias, 0))
+        size = MAILBOXES_A_RUN[kind]
+        parts += [Part(kind, mine[n * size : (n + 1) * size]) for n in range(free) if mine[n * size :]]
+    return parts

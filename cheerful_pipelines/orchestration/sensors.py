@@ -1,0 +1,105 @@
+"""The sensor `failed_schedules`: a run that the clock asked for, and that failed, is repeated by the retry table.
+
+Without it a night's reconcile, proof or count that met a restart would be lost for the day. The hourly health report
+is left out: the next one says the same.
+"""
+
+from datetime import datetime, timedelta
+
+import dagster as dg
+
+from cheerful_pipelines.failures import run_failure
+from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
+from cheerful_pipelines.operations.jobs import retention
+from cheerful_pipelines.orchestration.retries import WorkFailure, key_suffix, may_be_tried
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.orchestration.work_sensor import (
+    FINISHED,
+    Cursor,
+    Tick,
+    ended_at,
+    unfinished_runs,
+    work_of,
+    work_sensor,
+)
+from cheerful_pipelines.run_retries import is_being_repeated
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.threads.checks import thread_proof
+
+KINDS = ("export", "report", "reconcile", "count", "proof", "retention")
+_LOOKED_BACK = timedelta(days=2)
+_OVERLAP = timedelta(minutes=2)
+_MOST_RUNS = 1_000
+
+
+class ScheduleCursor(Cursor):
+    """Up to when ended runs were looked at."""
+
+    seen_until: datetime | None = None
+
+
+@work_sensor(
+    name="failed_schedules",
+    kinds=KINDS,
+    cursor=ScheduleCursor,
+    jobs=[ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, retention, thread_proof],
+    minimum_interval_seconds=30,
+    description="Repeats runs of schedules that failed, when the table of retries says so.",
+)
+def failed_schedules(
+    tick: Tick[ScheduleCursor], database: dg.ResourceParam[Database]
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """Two queries per tick. Whatever ran later and well for the same unit settles it."""
+    database = database.for_every_client()
+    failures = _brought_up_to_date(tick, WorkFailureStore(database))
+    if not failures:
+        return dg.SkipReason("No run of a schedule has failed.")
+    covered = {unit for run in unfinished_runs(tick.instance, KINDS) for unit in work_of(run)}
+    due = [found for unit, found in failures.items() if unit not in covered and may_be_tried(found, tick.now)]
+    requests = [request for found in due if (request := _again(tick.instance, found)) is not None]
+    return requests or dg.SkipReason(f"{len(failures)} runs of schedules have failed and wait for their next try.")
+
+
+def _brought_up_to_date(tick: Tick[ScheduleCursor], store: WorkFailureStore) -> dict[str, WorkFailure]:
+    """Failures by unit, after the runs that have ended since the last look."""
+    since = min(tick.cursor.seen_until or tick.now - _LOOKED_BACK, tick.now) - _OVERLAP
+    which = dg.RunsFilter(statuses=FINISHED, tags={"cheerful/kind": list(KINDS)}, updated_after=since)
+    records = tick.instance.get_run_records(which, limit=_MOST_RUNS)
+    failures = store.failures(*KINDS)
+    for record in sorted(records, key=ended_at):
+        run, ended = record.dagster_run, ended_at(record)
+        if is_being_repeated(tick.instance, run, ended, tick.now):
+            continue  # by Dagster's run retries: its retry is the newest run in a moment
+        for unit, watermark in work_of(run).items():
+            known = failures.get(unit)
+            if run.status == dg.DagsterRunStatus.SUCCESS:
+                if known is not None and known.failed_at <= ended:
+                    store.clear([unit])
+                    del failures[unit]
+            elif known is None or (known.run_id != run.run_id and known.failed_at < ended):
+                why = run_failure(tick.instance, run)
+                failures[unit] = store.record(
+                    unit, why.failure_class, at=min(ended, tick.now), error=why.error, summary=why.summary,
+                    what_to_do=why.what_to_do, run_id=run.run_id, watermark=watermark,
+                )  # fmt: skip
+    tick.keep(seen_until=tick.now)
+    return failures
+
+
+def _again(instance: dg.DagsterInstance, failure: WorkFailure) -> dg.RunRequest | None:
+    """The same run once more; None if Dagster no longer knows it."""
+    run = instance.get_run_by_id(failure.run_id) if failure.run_id else None
+    if run is None:
+        return None
+    own = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end", "dagster/priority")
+    tags = {name: value for name, value in run.tags.items() if name in own or name.startswith("cheerful/")}
+    return dg.RunRequest(
+        run_key=f"{failure.unit}:{failure.watermark}{key_suffix(failure, failure.failed_at)}",
+        job_name=run.job_name,
+        partition_key=run.tags.get("dagster/partition"),
+        asset_selection=sorted(run.asset_selection, key=str) if run.asset_selection else None,
+        tags=tags,
+    )
+
+
+SENSORS = [failed_schedules]

@@ -1,0 +1,101 @@
+"""Failed work per unit, in Postgres: the table `work_failure`. A row stands from the first failure to the success."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure, wait_after
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.tables import campaign, gmail_account, work_failure
+
+_LONGEST_SUMMARY = 500
+_SHORTEST_NAMED_WAIT = timedelta(seconds=30)
+
+
+class WorkFailureStore:
+    """Reads and writes failures. Recording the same run's failure twice counts it once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def failures(self, *kinds: str) -> dict[str, WorkFailure]:
+        """By unit: all, or those of some kinds (`mailbox`, `sheet`, ...). One query."""
+        statement = sa.select(work_failure).order_by(work_failure.c.unit)
+        if kinds:
+            statement = statement.where(sa.func.split_part(work_failure.c.unit, ":", 1).in_(kinds))
+        with self._database.transaction() as connection:
+            rows = connection.execute(statement).mappings()
+            return {row["unit"]: WorkFailure.model_validate(dict(row)) for row in rows}
+
+    def record(
+        self,
+        unit: str,
+        failure_class: FailureClass,
+        *,
+        at: datetime,
+        error: str = "",
+        summary: str = "",
+        what_to_do: str = "",
+        run_id: str | None = None,
+        watermark: str | None = None,
+        not_before: datetime | None = None,
+    ) -> WorkFailure:
+        """Write that one attempt at one unit failed, and when the next is due: by the table, or at `not_before`."""
+        with self._database.transaction() as connection:
+            before = (
+                connection.execute(sa.select(work_failure).where(work_failure.c.unit == unit).with_for_update())
+                .mappings()
+                .one_or_none()
+            )
+            if before is not None and run_id is not None and before["run_id"] == run_id:
+                return WorkFailure.model_validate(dict(before))
+            same_class = before is not None and before["failure_class"] == failure_class
+            attempts = before["attempts"] + 1 if before is not None and same_class else 1
+            values = {
+                "user_id": _owner(connection, unit),
+                "failure_class": failure_class,
+                "error": error,
+                "attempts": attempts,
+                "failed_at": at,
+                "next_try_at": _next_try(failure_class, attempts, at, not_before),
+                "run_id": run_id,
+                "watermark": watermark if watermark is not None or before is None else before["watermark"],
+                "summary": summary[:_LONGEST_SUMMARY],
+                "what_to_do": what_to_do[:_LONGEST_SUMMARY],
+            }
+            statement = insert(work_failure).values(unit=unit, first_failed_at=at, **values)
+            row = connection.execute(
+                statement.on_conflict_do_update(index_elements=[work_failure.c.unit], set_=values).returning(
+                    work_failure
+                )
+            ).mappings()
+            return WorkFailure.model_validate(dict(row.one()))
+
+    def clear(self, units: Collection[str]) -> int:
+        """These units are up to date: nothing of theirs fails. Returns how many had failed."""
+        if not units:
+            return 0
+        with self._database.transaction() as connection:
+            return int(
+                connection.execute(sa.delete(work_failure).where(work_failure.c.unit.in_(sorted(units)))).rowcount
+            )
+
+
+def _next_try(failure_class: FailureClass, attempts: int, at: datetime, not_before: datetime | None) -> datetime:
+    """By the table; where Google named a time, that counts, but never less than half a minute from now."""
+    if not_before is None:
+        return at + wait_after(failure_class, attempts)
+    return max(not_before, at + _SHORTEST_NAMED_WAIT)
+
+
+def _owner(connection: sa.Connection, unit: str) -> UUID | None:
+    """The client of a unit, told by its name: an alias or a slug stands behind the kind."""
+    kind, _, name = unit.partition(":")
+    table, key = (gmail_account, "alias") if kind in ("mailbox", "archive") else (campaign, "slug")
+    found: UUID | None = connection.execute(
+        sa.select(table.c.user_id).where(table.c[key] == name.partition(":")[0])
+    ).scalar_one_or_none()
+    return found

@@ -1,0 +1,66 @@
+"""Failed work per unit: counted once per run, owned by the right client, gone with the success."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines_tests.builders import a_campaign, an_account
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(database: Database) -> WorkFailureStore:
+    return WorkFailureStore(database)
+
+
+def test_a_failure_recorded_twice_for_one_run_counts_once(store: WorkFailureStore) -> None:
+    first = store.record("portfolio", "transient", at=NOW, run_id="r1")
+    again = store.record("portfolio", "transient", at=NOW + timedelta(minutes=5), run_id="r1")
+    next_run = store.record("portfolio", "transient", at=NOW + timedelta(minutes=1), run_id="r2")
+
+    assert first == again
+    assert next_run.attempts == 2
+    assert next_run.first_failed_at == NOW
+    assert next_run.next_try_at == NOW + timedelta(minutes=3)
+
+
+def test_another_class_counts_from_the_beginning_but_fails_since_the_first(store: WorkFailureStore) -> None:
+    for minute in range(3):
+        store.record("portfolio", "unknown", at=NOW + timedelta(minutes=minute))
+    found = store.record("portfolio", "interrupted", at=NOW + timedelta(minutes=9))
+
+    assert found.attempts == 1
+    assert found.next_try_at == found.failed_at
+    assert found.first_failed_at == NOW
+
+
+def test_a_time_that_google_named_goes_first(store: WorkFailureStore) -> None:
+    found = store.record("mailbox:mia", "throttled", at=NOW, not_before=NOW + timedelta(hours=5))
+    soon = store.record("mailbox:bea", "throttled", at=NOW, not_before=NOW)
+
+    assert found.next_try_at == NOW + timedelta(hours=5)
+    assert soon.next_try_at == NOW + timedelta(seconds=30), "never a busy loop"
+
+
+def test_each_failure_belongs_to_its_client_and_is_gone_when_cleared(
+    store: WorkFailureStore, database: Database
+) -> None:
+    account = an_account(database, alias="mia")
+    campaign = a_campaign(database, slug="spring")
+    for unit in ("mailbox:mia", "archive:mia", "sheet:spring", "campaign:spring", "batch:spring:7", "portfolio"):
+        store.record(unit, "unknown", at=NOW)
+    owners = {unit: failure.user_id for unit, failure in store.failures().items()}
+
+    assert owners.pop("portfolio") is None
+    assert set(owners.values()) == {account.user_id} == {campaign.user_id}
+    assert set(store.failures("mailbox", "sheet")) == {"mailbox:mia", "sheet:spring"}
+    theirs = WorkFailureStore(
+        Database(str(database.engine.url.render_as_string(hide_password=False))).for_client(account.user_id)
+    )
+    assert "portfolio" not in theirs.failures()
+    assert "mailbox:mia" in theirs.failures()
+    assert store.clear(["mailbox:mia", "sheet:other"]) == 1
+    assert "mailbox:mia" not in store.failures()

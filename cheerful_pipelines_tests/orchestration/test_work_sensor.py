@@ -1,0 +1,203 @@
+"""Every sensor goes through the one helper: no cursor ever fails a tick, and no failure is forgotten."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster import DagsterExecutionInterruptedError
+
+from cheerful_pipelines.definitions import build_defs
+from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, ThrottledError, TransientError
+from cheerful_pipelines.failures import as_failure, dagster_failures, run_failure
+from cheerful_pipelines.orchestration import work_sensor as helper
+from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.orchestration.work_sensor import REGISTERED, Cursor, Tick, read_cursor, work_tags
+from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines_tests.pipeline import Pipeline
+
+DAMAGED = ["damaged", "{", "[]", '["2026-11-01T00:00:00", 7]', "12", '{"sensor":"another"}', '{"version":99}', "\u0000"]
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
+
+
+def test_every_sensor_is_made_by_the_helper() -> None:
+    """One made by dg.sensor is in the definitions, and not here."""
+    sensors = {sensor.name: sensor for sensor in build_defs().get_repository_def().sensor_defs}
+
+    assert sensors.keys() == REGISTERED.keys()
+    assert all(REGISTERED[name]._raw_fn is sensor._raw_fn for name, sensor in sensors.items())
+
+
+def test_a_damaged_or_foreign_cursor_begins_again_in_every_sensor(pipeline: Pipeline) -> None:
+    pipeline.register_partitions()
+    for name, sensor in REGISTERED.items():
+        for cursor in DAMAGED:
+            wanted = {key: pipeline.resources[key] for key in sensor.required_resource_keys}
+            context = dg.build_sensor_context(instance=pipeline.instance, cursor=cursor, resources=wanted)
+            found: Any = sensor(context)
+            kept = found.cursor if isinstance(found, dg.SensorResult) else context.cursor
+            assert f'"sensor":"{name}"' in str(kept), (name, cursor)
+
+
+def test_a_cursor_is_read_back_as_it_was_kept_and_another_sensors_begins_again() -> None:
+    class Mine(Cursor):
+        position: str = ""
+
+    kept = Mine(sensor="mine", position="mia").model_dump_json()
+
+    assert read_cursor(kept, Mine, "mine") == (Mine(sensor="mine", position="mia"), False)
+    assert read_cursor(None, Mine, "mine") == (Mine(sensor="mine"), True)
+    assert read_cursor(kept, Mine, "other") == (Mine(sensor="other"), True)
+
+
+# --- what a run's end means for the next tick ---------------------------------------------------------------------
+
+
+def _tick(instance: dg.DagsterInstance, cursor: Cursor | None = None) -> Tick[Cursor]:
+    context = dg.build_sensor_context(instance=instance)
+    return Tick(context, cursor or Cursor(sensor="x"), is_first=cursor is None, kinds=["campaign"])
+
+
+def _run(instance: dg.DagsterInstance, error: BaseException | None, work: dict[str, str]) -> dg.DagsterRun:
+    @dg.op
+    def body() -> None:
+        with dagster_failures():
+            if error is not None:
+                raise error
+
+    @dg.job
+    def job() -> None:
+        body()
+
+    try:
+        result = job.execute_in_process(instance=instance, raise_on_error=False, tags=work_tags("campaign", work))
+    except DagsterExecutionInterruptedError:
+        (found,) = instance.get_runs(limit=1)
+        return found
+    return result.dagster_run
+
+
+def _due(instance: dg.DagsterInstance, database: Database, *work: Work, cursor: Cursor | None = None) -> list[DueWork]:
+    return _tick(instance, cursor).work(database, work)
+
+
+SPRING = Work("campaign:spring", "7:1")
+SUMMER = Work("campaign:summer", "3:1")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (TransientError("reset"), "transient"), (ThrottledError("slow", retry_after_seconds=900), "throttled"),
+        (AuthError("no"), "auth"), (PermanentError("gone"), "permanent"), (KeyError("bug"), "unknown"),
+        (DagsterExecutionInterruptedError(), "interrupted"), (OSError(28, "No space left on device"), "transient"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_run_that_failed_is_written_down_once_and_asked_for_when_the_table_says_so(
+    instance: dg.DagsterInstance, database: Database, error: BaseException, kind: FailureClass,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    run = _run(instance, error, {SPRING.unit: SPRING.watermark})
+
+    first, second = _due(instance, database, SPRING, SUMMER), _due(instance, database, SPRING, SUMMER)
+
+    failure = WorkFailureStore(database).failures()[SPRING.unit]
+    assert (failure.failure_class, failure.attempts, failure.run_id) == (kind, 1, run.run_id)
+    assert failure.watermark == SPRING.watermark
+    assert first == second
+    assert [one.unit for one in first] == ([SPRING.unit] if kind == "interrupted" else []) + [SUMMER.unit]
+    later = failure.next_try_at + timedelta(seconds=1)
+    monkeypatch.setattr(helper, "now", lambda: later)
+    again = _due(instance, database, SPRING)
+    assert [one.unit for one in again] == [SPRING.unit]
+    assert run.run_id[:8] in again[0].key, "a key of its own, or Dagster would skip it"
+
+
+def test_a_crashed_and_a_canceled_run_are_told_apart(instance: dg.DagsterInstance) -> None:
+    @dg.job
+    def job() -> None:
+        pass
+
+    crashed, canceled = instance.create_run_for_job(job), instance.create_run_for_job(job)
+    instance.report_run_failed(crashed, "the worker was lost")
+    instance.report_run_canceled(canceled)
+
+    def kind(run: dg.DagsterRun) -> str:
+        found = instance.get_run_by_id(run.run_id)
+        assert found is not None
+        return run_failure(instance, found).failure_class
+
+    assert (kind(crashed), kind(canceled)) == ("crashed", "interrupted")
+
+
+def test_of_a_run_over_many_only_those_that_it_names_have_failed(
+    instance: dg.DagsterInstance, database: Database
+) -> None:
+    failure = as_failure(TransientError("reset"), allow_retries=False, failed_units={SUMMER.unit: "permanent"})
+    _run(instance, failure, {SPRING.unit: SPRING.watermark, SUMMER.unit: SUMMER.watermark})
+
+    due = _due(instance, database, SPRING, SUMMER)
+
+    assert [one.unit for one in due] == [SPRING.unit]
+    assert {unit: found.failure_class for unit, found in WorkFailureStore(database).failures().items()} == {
+        SUMMER.unit: "permanent"
+    }
+
+
+def test_a_unit_that_is_up_to_date_has_no_failure(instance: dg.DagsterInstance, database: Database) -> None:
+    _run(instance, PermanentError("gone"), {SPRING.unit: SPRING.watermark})
+    tick = _tick(instance)
+    assert tick.work(database, [SPRING]) == []
+
+    _tick(instance, tick.cursor).work(database, [], up_to_date=[SPRING.unit])
+
+    assert WorkFailureStore(database).failures() == {}
+
+
+def test_work_that_a_run_covers_waits_for_its_end(instance: dg.DagsterInstance, database: Database) -> None:
+    @dg.job
+    def job() -> None:
+        pass
+
+    instance.create_run_for_job(
+        job, tags=work_tags("campaign", {SPRING.unit: "6:1"}), status=dg.DagsterRunStatus.STARTED
+    )
+
+    assert [one.unit for one in _due(instance, database, SPRING, SUMMER)] == [SUMMER.unit]
+
+
+def test_a_run_that_ended_well_and_left_its_work_undone_is_followed_by_another_later(
+    instance: dg.DagsterInstance, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(instance, None, {SPRING.unit: SPRING.watermark})
+    real = helper.now()
+
+    assert _due(instance, database, SPRING) == [], "what it has done shows in a moment"
+    assert [one.unit for one in _due(instance, database, Work(SPRING.unit, "8:1"))] == [SPRING.unit], "new work"
+    monkeypatch.setattr(helper, "now", lambda: real + timedelta(minutes=2))
+    assert _due(instance, database, SPRING) == []
+    monkeypatch.setattr(helper, "now", lambda: real + timedelta(minutes=8))
+    assert [one.unit for one in _due(instance, database, SPRING)] == [SPRING.unit]
+
+
+def test_every_error_of_ours_has_a_class() -> None:
+    from cheerful_pipelines.failures import failure_class_of
+    from cheerful_pipelines.orchestration.retries import FAILURE_CLASSES
+
+    def all_of(kind: type[CheerfulError]) -> Iterator[type[CheerfulError]]:
+        yield kind
+        for child in kind.__subclasses__():
+            yield from all_of(child)
+
+    for kind in all_of(CheerfulError):
+        found = kind("x", reason_code="x") if kind.__name__ == "PoisonError" else kind("x")  # type: ignore[call-arg]
+        assert failure_class_of(found) in FAILURE_CLASSES
+        assert failure_class_of(found) != "unknown"
