@@ -19,7 +19,7 @@ import psutil
 import sqlalchemy as sa
 
 from benchmarks.idle import cpu_seconds
-from benchmarks.soak import Soak
+from benchmarks.system import System, until
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.local_google.admin import Delivery
@@ -43,7 +43,7 @@ SETTLED = (
 )
 
 
-class Fleet(Soak):
+class Fleet(System):
     """A system with many mailboxes and campaigns, at rest."""
 
     def register(self, accounts: int, campaigns: int) -> None:
@@ -112,7 +112,7 @@ class Fleet(Soak):
 
     def mail_at_once(self, many: int) -> tuple[int, float]:
         """(runs started, seconds until every reply is counted)."""
-        ((runs_before,),) = self._rows(self.dagsters, "select count(*) from runs")
+        runs_before = self.number(self.dagsters, "select count(*) from runs")
         now = datetime.now(UTC)
         began = time.monotonic()
         for number in range(many):
@@ -128,19 +128,18 @@ class Fleet(Soak):
                 ],
             )
         replied = "select coalesce(sum(value), 0) from campaign_metric where metric = 'replied' and grain = 'campaign'"
-        while (counted := self._rows(self.ours, replied)[0][0]) < many:
+        while (counted := self.number(self.ours, replied)) < many:
             if time.monotonic() - began > 900:
                 print(f"only {counted} of {many} were counted after 900 s")
                 break
             time.sleep(1)
         took = time.monotonic() - began
-        self._until(self._is_quiet, 600, "rest")
-        ((runs,),) = self._rows(self.dagsters, "select count(*) from runs")
-        return int(runs) - int(runs_before), took
+        until(self.is_quiet, 600, "rest")
+        return self.number(self.dagsters, "select count(*) from runs") - runs_before, took
 
     def partitions(self) -> int:
         """How many Dagster knows."""
-        return int(self._rows(self.dagsters, "select count(*) from dynamic_partitions")[0][0])
+        return self.number(self.dagsters, "select count(*) from dynamic_partitions")
 
 
 def main() -> None:
@@ -153,12 +152,13 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cheerful-fleet-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
-        fleet = Fleet(Path(name), 0, 1)
+        (Path(name) / "home").mkdir()
+        fleet = Fleet(Path(name) / "home")
         try:
             fleet.start(demo=False)
             fleet.register(chosen.accounts, chosen.campaigns)
-            fleet._until(lambda: fleet.partitions() >= chosen.accounts + chosen.campaigns, 300, "partitions")
-            fleet._until(fleet._is_quiet, 900, "rest")
+            until(lambda: fleet.partitions() >= chosen.accounts + chosen.campaigns, 300, "partitions")
+            until(fleet.is_quiet, 900, "rest")
             root = psutil.Process(fleet.supervisor.pid)
             before, began = cpu_seconds(root, fleet.home), time.monotonic()
             time.sleep(chosen.minutes * 60)
@@ -174,7 +174,7 @@ def main() -> None:
             runs, took = fleet.mail_at_once(chosen.at_once)
             print(f"{chosen.at_once} mailboxes get mail at once: {runs} runs, all in metrics after {took:.0f} s")
         finally:
-            fleet.stop()
+            fleet.tidy()
 
 
 def _pages(fleet: Fleet) -> None:

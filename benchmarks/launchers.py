@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import requests
 
-from benchmarks.soak import Soak
+from benchmarks.system import System, until
 
 LAUNCH = """
 mutation Launch($executionParams: ExecutionParams!) {
@@ -30,19 +30,19 @@ PARAMS = {
 }
 
 
-class Launchers(Soak):
+class Launchers(System):
     """A system with one of the launchers."""
 
     def runs_a_minute(self, runs: int) -> float:
         """Launch them all, and wait until the last has ended."""
         url = f"http://127.0.0.1:{self.web_port}/graphql"
         ended = "select count(*) from runs where pipeline_name = 'health' and status = 'SUCCESS'"
-        ((before,),) = self._rows(self.dagsters, ended)
+        before = self.number(self.dagsters, ended)
         began = time.monotonic()
         for _ in range(runs):
             answer = requests.post(url, json={"query": LAUNCH, "variables": PARAMS}, timeout=60).json()
             assert answer["data"]["launchRun"]["__typename"] == "LaunchRunSuccess", answer
-        self._until(lambda: int(str(self._rows(self.dagsters, ended)[0][0])) >= int(str(before)) + runs, 600, "runs")
+        until(lambda: self.number(self.dagsters, ended) >= before + runs, 600, "runs")
         return 60 * runs / (time.monotonic() - began)
 
 
@@ -50,13 +50,15 @@ def measured(celery: bool, runs: int) -> float:
     """One round: start, warm up, measure, stop."""
     with tempfile.TemporaryDirectory(prefix="cheerful-launch-", ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
-        system = Launchers(Path(name), 0, 1)
+        (Path(name) / "home").mkdir()
+        system = Launchers(Path(name) / "home")
         try:
             system.start(demo=False, celery=celery)
+            until(system.is_quiet, 300, "rest")
             system.runs_a_minute(4)
             rate = system.runs_a_minute(runs)
         finally:
-            system.stop()
+            system.tidy()
     print(f"{'warm Celery workers' if celery else 'default launcher'}: {rate:.0f} runs a minute", flush=True)
     return rate
 

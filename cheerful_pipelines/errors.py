@@ -16,12 +16,15 @@
 `failures.py` turns these into Dagster's failures. Messages carry ids, never addresses, subjects or bodies.
 """
 
+from cheerful_pipelines.core.plain_text import one_line
+
 
 class CheerfulError(Exception):
     """Base of all our errors. `what_to_do` tells the reader the next step."""
 
     def __init__(self, message: str, *, what_to_do: str = "") -> None:
-        super().__init__(f"{message} {what_to_do}".strip())
+        # one line: messages reach logs and terminals, and may quote a cell, a file name or Google
+        super().__init__(one_line(f"{message} {what_to_do}".strip()))
         self.what_to_do = what_to_do
 
 

@@ -22,10 +22,11 @@ from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 from benchmarks.stop_a_worker import Stopped, until
 from cheerful_pipelines import daemon as daemon_module
 from cheerful_pipelines import worker
+from cheerful_pipelines.celery_launcher import PatientCeleryRunLauncher
 from cheerful_pipelines.daemon import OnlyDaemon
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.operations import dagster_state
+from cheerful_pipelines.operations.lost_runs import Here, lost_runs
 from cheerful_pipelines.run_launcher import PatientRunLauncher
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
@@ -51,7 +52,8 @@ def test_an_environment_waits_longer_than_a_worker_takes_to_stop(folder: str, en
     assert fly["deploy"]["release_command"] == "migrate"
     assert set(fly["processes"]) == {"web", "daemon", "worker"}
     assert fly["env"]["CHEERFUL_ENVIRONMENT"] == environment
-    assert Settings(environment=environment, mode=fly["env"]["CHEERFUL_MODE"]).mode == "live"
+    asked = {name.removeprefix("CHEERFUL_").lower(): value for name, value in fly["env"].items()}
+    assert Settings(**asked).environment == environment
     assert fly["http_service"]["checks"][0]["path"] == "/health"
     assert fly["app"] in fly["env"]["CHEERFUL_WEB_URL"]
     assert fly["app"] in fly["env"]["WORKER_HOST"]
@@ -75,7 +77,7 @@ def test_celery_differs_in_the_launcher_only() -> None:
     celery = yaml.safe_load((INFRA / "celery" / "dagster.yaml").read_text())
 
     assert plain.pop("run_launcher")["class"] == PatientRunLauncher.__name__
-    assert celery.pop("run_launcher")["class"] == "CeleryRunLauncher"
+    assert celery.pop("run_launcher")["class"] == PatientCeleryRunLauncher.__name__
     assert celery == plain
 
 
@@ -270,7 +272,6 @@ def test_a_killed_celery_worker_loses_one_run_which_is_found_while_the_other_wor
     config = {"run_launcher": launcher, "run_coordinator": at_once, "telemetry": {"enabled": False}}
     (home / "dagster.yaml").write_text(yaml.safe_dump(config))
     monkeypatch.setenv("CHEERFUL_CELERY_BROKER", broker)
-    monkeypatch.setattr(dagster_state, "_LEAST_AGE_SECONDS", 0.0)
     environment = {**os.environ, "DAGSTER_HOME": str(home), "CELERY_CONCURRENCY": "1",
                    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}  # fmt: skip
     started = [
@@ -287,15 +288,19 @@ def test_a_killed_celery_worker_loses_one_run_which_is_found_while_the_other_wor
         with DagsterInstance.from_config(str(home)) as instance:
             long = _launch(tmp_path, environment, instance, "long")
             until(lambda: _status(instance, long) == DagsterRunStatus.STARTED, 60, "the long run")
-            assert dagster_state.lost_runs(instance, lambda *_: True) == []
+            assert lost_runs(instance, Here(0.0, lambda *_: True), now=time.time() + 60) == []
             (holder,) = _holders(instance)
             pid = int(re.search(r"dagster-(\d+)@", holder).group(1))  # type: ignore[union-attr]
             os.killpg(pid, signal.SIGKILL)
 
             short = _launch(tmp_path, environment, instance, "short")
             until(lambda: _status(instance, short) == DagsterRunStatus.SUCCESS, 60, "the other worker's run")
-            until(lambda: bool(dagster_state.lost_runs(instance, lambda *_: True)), 30, "the lost run")
-            assert [run.run_id for run in dagster_state.lost_runs(instance, lambda *_: True)] == [long]
+            until(
+                lambda: bool(lost_runs(instance, Here(0.0, lambda *_: True), now=time.time() + 60)), 30, "the lost run"
+            )
+            assert [run.run_id for run in lost_runs(instance, Here(0.0, lambda *_: True), now=time.time() + 60)] == [
+                long
+            ]
     finally:
         for process in workers:
             if process.poll() is None:

@@ -99,7 +99,7 @@ def test_start_fills_the_demo_counts_a_reply_and_leaves_nothing_behind(tmp_path:
         database.close()
         dagster.close()
     finally:
-        subprocess.run([*command, "stop"], cwd=REPOSITORY, env=environment, check=False, timeout=90)
+        subprocess.run([*command, "stop"], cwd=REPOSITORY, env=environment, check=False, timeout=150)
         started.wait(timeout=60)
         log.close()
     _, alive = psutil.wait_procs(family, timeout=15)

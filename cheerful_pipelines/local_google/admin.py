@@ -123,9 +123,17 @@ class LocalGoogleAdmin:
         self._post("put_sheet", spreadsheet_id=spreadsheet_id, title=title, tabs=tabs)
 
     def load_csv(self, spreadsheet_id: str, path: Path | str, *, title: str, tab: str = "Recipients") -> int:
-        """A spreadsheet of one tab from a CSV file, every cell as text. Returns the rows below the header."""
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows: list[list[Any]] = list(csv.reader(file))
+        """A spreadsheet of one tab from a CSV file, every cell as text. Returns the rows below the header.
+
+        Raises PermanentError for a file that is not CSV in UTF-8.
+        """
+        try:
+            with Path(path).open(newline="", encoding="utf-8-sig") as file:
+                rows: list[list[Any]] = list(csv.reader(file))
+        except (UnicodeError, csv.Error):
+            raise PermanentError(
+                f"{Path(path).name} is not a CSV file in UTF-8.", what_to_do="Export it again as CSV (UTF-8)."
+            ) from None
         self.put_sheet(spreadsheet_id, title=title, tabs={tab: rows})
         return max(0, len(rows) - 1)
 

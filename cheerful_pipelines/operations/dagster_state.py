@@ -1,17 +1,16 @@
 """What Dagster's own record says is wrong: work whose newest run failed, and checks as they were last evaluated."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import dagster as dg
 
 from cheerful_pipelines.operations.models import FailedWork
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 
 LOOKED_BACK = timedelta(days=2)
 _MOST_FAILURES = 200
-_LEAST_AGE_SECONDS = 30.0
-"""A run that has just begun may have ended between two questions."""
 _MOST_EVENTS = 2_000
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -39,7 +38,9 @@ def failed_work(instance: dg.DagsterInstance, now: datetime) -> list[FailedWork]
         if work in found or work in settled:
             continue
         newest = _newest_finished(instance, run, work)
-        if newest is not None and newest.status == dg.DagsterRunStatus.FAILURE:
+        if newest is not None and newest.status == dg.DagsterRunStatus.FAILURE and not is_being_repeated(
+            instance, newest, ended_at(record), now
+        ):  # fmt: skip
             words, at = _words(instance, newest.run_id), record.update_timestamp
             found[work] = FailedWork(
                 what=work[0], partition=work[1], run_id=newest.run_id, words=words,
@@ -76,46 +77,6 @@ def pools_here() -> tuple[dict[str, int], list[str]]:
             if any(run is None or run.is_finished for run in runs):
                 stuck.append(pool)
     return slots, stuck
-
-
-def lost_runs(instance: dg.DagsterInstance, is_alive: Callable[[int, float], bool]) -> list[dg.DagsterRun]:
-    """Runs that count as under way though the process that did their work is gone, and nobody would ever say so.
-
-    Dagster's run monitoring asks a launcher that can tell; the default launcher cannot, and such a run would hold its
-    tags and slots until its longest time is over. `is_alive`: of a process id, and when the run began (Unix seconds).
-    Celery's launcher calls a run RUNNING for as long as nobody says otherwise: there the workers are asked themselves.
-    """
-    if (celery := getattr(instance.run_launcher, "celery", None)) is not None:
-        return _lost_in_celery(instance, celery)
-    if instance.run_launcher.supports_check_run_worker_health:
-        return []
-    lost = []
-    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    for record in instance.get_run_records(under_way):
-        pids = [
-            int(str(data.metadata["pid"].value))
-            for entry in instance.all_logs(record.dagster_run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
-            if (event := entry.dagster_event) is not None and "pid" in (data := event.engine_event_data).metadata
-        ]
-        if pids and not is_alive(pids[-1], record.start_time or 0.0):
-            lost.append(record.dagster_run)
-    return lost
-
-
-def _lost_in_celery(instance: dg.DagsterInstance, celery: Any) -> list[dg.DagsterRun]:
-    """Runs whose task no worker has. Where no worker answers at all, nothing is judged."""
-    answers = celery.control.inspect(timeout=3.0).active()
-    if not answers:
-        return []
-    active = {task["id"] for tasks in answers.values() for task in tasks}
-    began_before = datetime.now(UTC).timestamp() - _LEAST_AGE_SECONDS
-    under_way = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING])
-    return [
-        record.dagster_run
-        for record in instance.get_run_records(under_way)
-        if (record.start_time or 0.0) < began_before
-        and record.dagster_run.tags.get("dagster-celery/task_id") not in active
-    ]
 
 
 def checks_since(instance: dg.DagsterInstance, cursor: int | None) -> tuple[list[CheckSeen], int | None]:

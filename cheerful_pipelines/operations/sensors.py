@@ -12,13 +12,15 @@ from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
 from cheerful_pipelines.operations.backfill_progress import RunSeen, next_step
 from cheerful_pipelines.operations.backfill_store import BackfillStore
-from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since, failed_work, lost_runs
+from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since, failed_work
 from cheerful_pipelines.operations.health import health_report
+from cheerful_pipelines.operations.lost_runs import Here, end_lost_run, lost_runs
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
 from cheerful_pipelines.operations.notify import say
 from cheerful_pipelines.operations.request_backfill import progress_in_words
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 
@@ -104,8 +106,17 @@ def _runs(instance: dg.DagsterInstance, found: Backfill) -> dict[int, RunSeen]:
         if part is not None and number not in runs and record.dagster_run.tags.get("dagster/run_key", "").endswith(
             f":{number}:{part.attempt}"
         ):  # fmt: skip
-            runs[number] = RunSeen(record.dagster_run.run_id, record.dagster_run.status.value)
+            runs[number] = RunSeen(record.dagster_run.run_id, _state(instance, record))
     return runs
+
+
+def _state(instance: dg.DagsterInstance, record: dg.RunRecord) -> str:
+    """Its status; one that failed and that Dagster repeats by itself waits, and is not asked for once more."""
+    run = record.dagster_run
+    is_failed = run.status == dg.DagsterRunStatus.FAILURE
+    if is_failed and is_being_repeated(instance, run, ended_at(record), datetime.now(UTC)):
+        return dg.DagsterRunStatus.QUEUED.value
+    return str(run.status.value)
 
 
 def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None:
@@ -161,26 +172,26 @@ def _trouble_of(check: CheckSeen) -> Trouble:
 
 @work_sensor(
     name="lost_workers",
-    minimum_interval_seconds=30,
-    description="Ends runs whose process is gone (the code location was killed, the machine ran out of memory): they "
+    minimum_interval_seconds=10,
+    description="Ends runs whose process is gone (the machine or the code location was killed, memory ran out): they "
     "would block their campaign or the live sync for hours. Dagster's run retries then repeat them.",
 )
 def lost_workers(tick: Tick[Cursor]) -> dg.SkipReason:
     """Workers of the default launcher are processes beside this one."""
-    lost = lost_runs(tick.instance, _is_alive)
+    lost = lost_runs(tick.instance, Here(psutil.Process().create_time(), _is_alive))
     for run in lost:
-        tick.instance.report_run_failed(run, "The process that did the work of this run is gone.")
+        end_lost_run(tick.instance, run.run_id)
         logger.warning("run_worker_lost", run=run.run_id)
     return dg.SkipReason(
         f"{len(lost)} runs had lost their process." if lost else "Every run under way has its process."
     )
 
 
-def _is_alive(pid: int, run_began: float) -> bool:
-    """Whether the process lives and is the one of then: numbers are given out again."""
+def _is_alive(pid: int, noted: float) -> bool:
+    """Whether the process lives and is the one of then: numbers are given out again, after a restart at once."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= run_began + 5
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= noted + 2
     except psutil.NoSuchProcess:
         return False
 

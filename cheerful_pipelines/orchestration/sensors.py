@@ -22,6 +22,7 @@ from cheerful_pipelines.orchestration.work_sensor import (
     work_of,
     work_sensor,
 )
+from cheerful_pipelines.run_retries import is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
 
@@ -67,6 +68,8 @@ def _brought_up_to_date(tick: Tick[ScheduleCursor], store: WorkFailureStore) -> 
     failures = store.failures(*KINDS)
     for record in sorted(records, key=ended_at):
         run, ended = record.dagster_run, ended_at(record)
+        if is_being_repeated(tick.instance, run, ended, tick.now):
+            continue  # by Dagster's run retries: its retry is the newest run in a moment
         for unit, watermark in work_of(run).items():
             known = failures.get(unit)
             if run.status == dg.DagsterRunStatus.SUCCESS:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
+from cheerful_pipelines.core.context_threads import in_this_context
+
 T = TypeVar("T")
 
 
@@ -46,7 +48,10 @@ class SideBySide:
         ends_at, begun = time.monotonic() + self._seconds, set[str]()
         for number in range(min(self._at_once, len(to_ask))):
             threading.Thread(
-                target=self._work, args=(waiting, done, begun, ends_at, call), name=f"ask-{number}", daemon=True
+                target=in_this_context(self._work),
+                args=(waiting, done, begun, ends_at, call),
+                name=f"ask-{number}",
+                daemon=True,
             ).start()
         answered = dict[str, T | BaseException]()
         while len(answered) < len(to_ask) and (left := ends_at - time.monotonic()) > 0:

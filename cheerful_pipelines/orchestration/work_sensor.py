@@ -21,9 +21,10 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cheerful_pipelines.failures import run_failure
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work, WorkFailure, due
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.run_retries import is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
@@ -123,6 +124,8 @@ class Tick(Generic[C]):
             run = newest.get(work.unit)
             if work.unit in covered or (run is not None and run.is_settling(work, self.now)):
                 continue
+            if run is not None and is_being_repeated(self.instance, run.run, run.ended, self.now):
+                continue  # by Dagster's run retries: one machine repeats a run, not two
             if run is not None and (failure := self._written(store, work, run, failures.get(work.unit))) is not None:
                 failures[work.unit] = failure
             ready.append(work)
@@ -279,9 +282,10 @@ def work_sensor(
             context = given.pop(tick_name)
             remembered, is_first = read_cursor(context.cursor, cursor, name)
             tick = Tick(context, remembered, is_first=is_first, kinds=kinds)
-            found = body(tick, **given)
-            if inspect.isgenerator(found):
-                found = list(found)  # the cursor is whole only when the body has ended
+            with log_fields(sensor=name):
+                found = body(tick, **given)
+                if inspect.isgenerator(found):
+                    found = list(found)  # the cursor is whole only when the body has ended
             kept = tick.cursor.model_dump_json(exclude_defaults=True)
             if isinstance(found, dg.SensorResult):
                 return found._replace(cursor=kept)

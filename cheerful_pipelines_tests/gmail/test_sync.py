@@ -91,7 +91,7 @@ def test_what_an_older_parser_read_is_read_again_without_gmail(mailbox: Mailbox)
     events = mailbox.count("gmail_message_event")
     mailbox.google.reset_counters()
 
-    counts = [mailbox.store.reparse(mailbox.account.id, run_id="again", most=1) for _ in range(3)]
+    counts = [mailbox.store.reparse(mailbox.account, run_id="again", most=1) for _ in range(3)]
 
     with mailbox.database.transaction() as connection:
         rows = connection.execute(sa.text("select subject, parse_error, parser_version from gmail_message")).all()
