@@ -119,7 +119,19 @@ quota_spend = sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
     sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
     sa.Column("units", sa.Integer, nullable=False),
+    sa.Column("refused_units", sa.Integer, nullable=False, server_default="0"),  # of `units`: Google did not take them
     _when("expires_at", nullable=False),  # no longer counts: a minute after the call ended
+)
+
+quota_learned = sa.Table(
+    "quota_learned",  # what refusals taught about a limit that is lower than the published one
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),  # an account's id, or "project"
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), index=True),  # null: the project
+    sa.Column("units_a_minute", sa.Integer, nullable=False),
+    sa.Column("batch_size", sa.Integer),  # calls in one batch; null: as many as are configured
+    sa.Column("early_refusals", sa.Integer, nullable=False, server_default="0"),
+    _when("changed_at", nullable=False),
 )
 
 campaign_sender = sa.Table(

@@ -86,6 +86,8 @@ def _fill_what_is_empty(database: Database) -> None:
             for statement in (
                 "insert into quota_spend (gmail_account_id, units, expires_at) select id, 1, now() + interval '1 hour' "
                 "from gmail_account where alias = :alias",
+                "insert into quota_learned (scope, gmail_account_id, units_a_minute, changed_at) "
+                "select id::text, id, 3000, now() from gmail_account where alias = :alias",
                 "insert into passed_over_message select id, 'm9', 't9' from gmail_account where alias = :alias",
                 "insert into searched_address select id, :words || '@creator.example' from gmail_account "
                 "where alias = :alias on conflict do nothing",
