@@ -142,7 +142,7 @@ def wait_after(failure_class: FailureClass, attempts: int) -> timedelta:
 
 
 def _doubled(first: timedelta, times: int, longest: timedelta) -> timedelta:
-    return min(longest, first * 2 ** min(times - 1, 20))
+    return min(longest, first * (1 << min(times - 1, 20)))
 
 
 def may_be_tried(failure: WorkFailure, now: datetime, *, watermark: str | None = None) -> bool:
