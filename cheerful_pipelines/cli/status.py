@@ -1,11 +1,14 @@
 """`cheerful status`: how everything is, on one screen; the same as the asset `health_report`, now."""
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.cli.connections import database
 from cheerful_pipelines.cli.tables import print_table
+from cheerful_pipelines.cli.waiting import waiting_mailboxes
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.operations.alert_store import Alert, AlertStore
 from cheerful_pipelines.operations.health import health_report, signs
@@ -23,18 +26,24 @@ def status() -> None:
     connected = database()
     failed, ticks, daemons = _from_dagster()
     report = health_report(load_settings(), connected, failed, failing_ticks=ticks, silent_daemons=daemons)
+    store = CampaignStore(connected)
+    clients = store.client_slugs()
+    whose = {one.alias: clients[one.user_id] for one in store.accounts()}
     print_table(
-        ("account", "status", "in step", "complete from", "dead letters"),
+        ("account", "client", "status", "in step", "complete from", "dead letters"),
         [
             (
-                f"{one.alias}, throttled" if one.is_throttled else one.alias, one.status, _ago(one.lag_seconds),
+                f"{one.alias}, throttled" if one.is_throttled else one.alias, whose.get(one.alias), one.status,
+                _ago(one.lag_seconds),
                 one.complete_from, one.dead_letters,
             )
             for one in report.accounts
         ],
     )  # fmt: skip
+    for sentence in waiting_mailboxes(store):
+        print(sentence)
     print()
-    _print_campaigns(report, connected)
+    _print_campaigns(report, connected, {one.slug: clients[one.user_id] for one in store.campaigns()})
     print()
     _print_wrong(report, connected)
     print()
@@ -61,15 +70,17 @@ def _from_dagster() -> tuple[list[FailedWork], list[FailingTicks], list[SilentDa
     return failed_work_here(), *automation_signs_here(datetime.now(UTC))
 
 
-def _print_campaigns(report: HealthReport, connected: Database) -> None:
+def _print_campaigns(report: HealthReport, connected: Database, whose: Mapping[str, str]) -> None:
     numbers = MetricStore(connected)
     rows: list[tuple[object, ...]] = []
     for one in report.campaigns:
         headline = {row.metric: row.value for row in numbers.rows(slug=one.slug, grains=("campaign",))}
         moments = (one.imported_at, one.counted_at, one.exported_at)
         ages = [_ago(None if at is None else (report.at - at).total_seconds()) for at in moments]
-        rows.append((one.slug, one.status, *(_number(headline.get(name)) for name in HEADLINES), *ages))
-    print_table(("campaign", "status", *HEADLINES, "imported", "counted", "exported"), rows)
+        rows.append(
+            (one.slug, whose.get(one.slug), one.status, *(_number(headline.get(name)) for name in HEADLINES), *ages)
+        )
+    print_table(("campaign", "client", "status", *HEADLINES, "imported", "counted", "exported"), rows)
 
 
 def _print_wrong(report: HealthReport, connected: Database) -> None:

@@ -1,1 +1,1 @@
-"""What everything else may import, and what imports nothing else of ours."""
+"""What every layer may import, and what imports nothing of ours: text, Markdown, short names, threads."""

@@ -12,6 +12,7 @@ import dagster as dg
 from pydantic import Field
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
 from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, SlowCallError
 from cheerful_pipelines.failures import API_RETRY, as_failure, dagster_failures, failure_class_of, told
@@ -27,7 +28,7 @@ from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import table_metadata
+from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 logger = get_logger(__name__)
 
@@ -94,7 +95,7 @@ def gmail_messages(
             raise SlowCallError(f"The mailbox {alias} gave nothing within {LIVE_SECONDS:.0f} seconds.")
         # Gmail's ids are unsigned 64-bit numbers: as text, since metadata holds signed ones.
         marks = {"mark_before": str(report.mark_before), "mark_after": str(report.mark_after)}
-        gap = {"gap_certificate": dg.MetadataValue.md(report.gap.statement)} if report.gap else {}
+        gap = {"gap_certificate": markdown_metadata(markdown.escaped(report.gap.statement))} if report.gap else {}
         return {**report.model_dump(exclude={"gap"}), **marks, **gap, "scope": account.scope, "mode": settings.mode}
 
     yield from _each(

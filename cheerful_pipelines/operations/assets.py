@@ -17,6 +17,7 @@ from cheerful_pipelines.operations.health import (
 )
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import markdown_metadata
 
 
 @dg.asset(
@@ -47,9 +48,9 @@ def health_report_asset(
     return dg.MaterializeResult(
         metadata={
             **headline(report),
-            "mailboxes": dg.MetadataValue.md(accounts_as_markdown(report)),
-            "campaigns_table": dg.MetadataValue.md(campaigns_as_markdown(report)),
-            "failed": dg.MetadataValue.md(failed_as_markdown(report)),
+            "mailboxes": markdown_metadata(accounts_as_markdown(report)),
+            "campaigns_table": markdown_metadata(campaigns_as_markdown(report)),
+            "failed": markdown_metadata(failed_as_markdown(report)),
             "failing_sensors_daemons_and_units": "\n".join(signs(report)) or "none",
             "checks_that_fail": "\n".join(report.failing_checks) or "none",
             "versions": dg.MetadataValue.json(report.versions),

@@ -5,6 +5,8 @@ from collections.abc import Collection, Sequence
 
 from cheerful_pipelines import __version__
 from cheerful_pipelines.classification.choice import chosen_classifier
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
 from cheerful_pipelines.metrics.count_campaign import definitions_in_force
 from cheerful_pipelines.operations.alert_store import AlertStore
@@ -112,34 +114,47 @@ def headline(report: HealthReport) -> dict[str, float | int]:
     }
 
 
-def accounts_as_markdown(report: HealthReport) -> str:
+def accounts_as_markdown(report: HealthReport) -> Markdown:
     """A line a mailbox."""
-    lines = ["| mailbox | status | lag, minutes | complete from | dead letters |", "|---|---|---:|---|---:|"]
-    for one in report.accounts:
-        lag = "never synced" if one.lag_seconds is None else f"{one.lag_seconds / 60:.0f}"
-        status = f"{one.status}, throttled" if one.is_throttled else one.status
-        lines.append(f"| {one.alias} | {status} | {lag} | {one.complete_from or ''} | {one.dead_letters} |")
-    return "\n".join(lines)
+    return markdown.table(
+        ("mailbox", "status", "lag, minutes", "complete from", "dead letters"),
+        [
+            (
+                one.alias,
+                f"{one.status}, throttled" if one.is_throttled else one.status,
+                "never synced" if one.lag_seconds is None else f"{one.lag_seconds / 60:.0f}",
+                one.complete_from,
+                one.dead_letters,
+            )
+            for one in report.accounts
+        ],
+        right=(2, 4),
+    )
 
 
-def campaigns_as_markdown(report: HealthReport) -> str:
+def campaigns_as_markdown(report: HealthReport) -> Markdown:
     """A line a campaign."""
-    lines = [
-        "| campaign | status | imported | counted | exported | news | rows with problems |",
-        "|---|---|---|---|---|---:|---:|",
-    ]
-    for one in report.campaigns:
-        moments = [f"{at:%m-%d %H:%M}" if at else "" for at in (one.imported_at, one.counted_at, one.exported_at)]
-        lines.append(f"| {one.slug} | {one.status} | {' | '.join(moments)} | {one.news} | {one.row_problems} |")
-    return "\n".join(lines)
+    return markdown.table(
+        ("campaign", "status", "imported", "counted", "exported", "news", "rows with problems"),
+        [
+            (
+                one.slug,
+                one.status,
+                *(f"{at:%m-%d %H:%M}" if at else "" for at in (one.imported_at, one.counted_at, one.exported_at)),
+                one.news,
+                one.row_problems,
+            )
+            for one in report.campaigns
+        ],
+        right=(5, 6),
+    )
 
 
-def failed_as_markdown(report: HealthReport) -> str:
+def failed_as_markdown(report: HealthReport) -> Markdown:
     """Work whose newest run failed."""
     if not report.failed:
-        return "nothing"
-    lines = ["| what | partition | since | why |", "|---|---|---|---|"]
-    lines += [
-        f"| {one.what} | {one.partition or ''} | {one.failed_at:%m-%d %H:%M} | {one.words} |" for one in report.failed
-    ]
-    return "\n".join(lines)
+        return Markdown("nothing")
+    return markdown.table(
+        ("what", "partition", "since", "why"),
+        [(one.what, one.partition, f"{one.failed_at:%m-%d %H:%M}", one.words) for one in report.failed],
+    )

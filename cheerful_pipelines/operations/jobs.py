@@ -13,6 +13,7 @@ from cheerful_pipelines.operations.retention import let_go
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import markdown_metadata
 
 
 class BackfillConfig(dg.Config):
@@ -55,7 +56,7 @@ def ask_for_backfill(
         number,
         metadata={
             "backfill": number,
-            "estimate": dg.MetadataValue.md(estimate_as_markdown(found.plan, found.estimate)),
+            "estimate": markdown_metadata(estimate_as_markdown(found.plan, found.estimate)),
             **found.estimate.model_dump(exclude={"skipped_accounts", "llm_usd"}),
             "runs": dg.MetadataValue.url(
                 f"{settings.web_url.rstrip('/')}/runs?q[]=tag%3Acheerful%2Fbackfill%3D{number}"

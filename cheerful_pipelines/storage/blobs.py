@@ -13,9 +13,10 @@ from urllib.request import url2pathname
 
 import obstore
 import zstandard
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
-from cheerful_pipelines.errors import NotFoundError, PermanentError
+from cheerful_pipelines.errors import ConfigurationError, NotFoundError, PermanentError
 from cheerful_pipelines.storage.passing_errors import as_passing_error
 
 _COMPRESSION_LEVEL = 3  # measured: level 9 saves 2 % more bytes for five times the CPU
@@ -54,7 +55,12 @@ class BlobStore:
             return cls(LocalStore(folder))
         if parsed.scheme == "memory":
             return cls(MemoryStore())
-        return cls(from_url(url))
+        try:
+            return cls(from_url(url))
+        except (ValueError, BaseError):  # its words repeat the URL, which may hold a key
+            raise ConfigurationError(
+                "CHEERFUL_BLOB_URL cannot be read.", what_to_do="Write file:///folder or s3://bucket/prefix."
+            ) from None
 
     def put(self, content: bytes) -> str:
         """Store and return the SHA-256. An existing blob is left alone. Raises TransientError if the store fails."""
