@@ -36,6 +36,7 @@ from cheerful_pipelines.orchestration import sensors as schedule_sensors
 from cheerful_pipelines.orchestration import work_sensor as helper
 from cheerful_pipelines.orchestration.retries import DueWork
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.run_retries import ended_at
 from cheerful_pipelines.schedules import SCHEDULES, months_to_reconcile
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
@@ -334,7 +335,9 @@ class RealDaemon:
     def __init__(self, instance: dg.DagsterInstance, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
         self.instance, self.database, self.at = instance, database, helper.now()
         monkeypatch.setattr(helper, "now", lambda: self.at)
+        self._moved: dict[str, timedelta] = {}  # how far our clock ran before Dagster's as a run ended
         monkeypatch.setattr(helper, "_OVERLAP", timedelta(days=1))
+        monkeypatch.setattr(helper, "ended_at", self._ended_at)
         monkeypatch.setattr(dagster_sensor_daemon, "is_under_min_interval", lambda *_given: False)
 
     def look(self, minutes: float = 0.0) -> list[dg.DagsterRun]:
@@ -349,7 +352,12 @@ class RealDaemon:
             list(execute_sensor_iteration(workspace, logging.getLogger("daemon"), None, None))
         (tick,) = self.instance.get_ticks(*self._sensor(), limit=1)
         assert tick.status.value != "FAILURE", tick.error
-        return [run for run in reversed(self.instance.get_runs()) if run.run_id not in known]
+        new = [run for run in reversed(self.instance.get_runs()) if run.run_id not in known]
+        self._moved |= {run.run_id: self.at - datetime.now(UTC) for run in new}
+        return new
+
+    def _ended_at(self, record: dg.RunRecord) -> datetime:
+        return min(self.at, ended_at(record) + self._moved[record.dagster_run.run_id])
 
     def _sensor(self) -> tuple[str, str]:
         (state,) = self.instance.all_instigator_state()

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.errors import NotFoundError, TransientError
 from cheerful_pipelines.failures import failure_class_of
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
@@ -88,3 +88,19 @@ def test_a_bucket_that_is_away_is_transient(tmp_path: Path, monkeypatch: pytest.
     for call in (lambda: away.put(b"x"), lambda: away.get("ab" * 32), lambda: away.delete("ab" * 32)):
         with pytest.raises(TransientError, match="The blob store failed"):
             call()
+
+
+def test_a_folder_of_mail_that_is_not_mounted_is_transient_and_one_missing_mail_is_not(tmp_path: Path) -> None:
+    store = BlobStore.from_url((tmp_path / "mail").as_uri())
+    key = store.put(b"one")
+    with pytest.raises(NotFoundError):
+        store.get("ab" * 32)
+    (tmp_path / "mail").rename(tmp_path / "away")
+    with pytest.raises(TransientError, match="not there"):
+        store.get(key)
+    with pytest.raises(TransientError, match="not there"):
+        BlobStore.from_url((tmp_path / "mail").as_uri()).get(key)
+    (tmp_path / "mail").rmdir()
+    (tmp_path / "away").rename(tmp_path / "mail")
+
+    assert store.get(key) == b"one"
