@@ -37,7 +37,7 @@ _CLASS_OF_NAME: Mapping[str, FailureClass] = {
     **dict.fromkeys(("DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"), "interrupted"),
     **dict.fromkeys(("TransientError", "SlowCallError", "StaleStateError"), "transient"),
     **dict.fromkeys(("OperationalError", "InterfaceError", "ConnectionError", "ConnectionResetError"), "transient"),
-    **dict.fromkeys(("ConnectionRefusedError", "BrokenPipeError", "TimeoutError"), "transient"),
+    **dict.fromkeys(("ConnectionRefusedError", "BrokenPipeError", "TimeoutError", "OSError"), "transient"),
     **dict.fromkeys(("DagsterUserCodeUnreachableError", "DagsterLaunchFailedError", "_InactiveRpcError"), "crashed"),
     "ThrottledError": "throttled",
     "AuthError": "auth",
