@@ -8,9 +8,8 @@ Sources: developers.google.com/workspace/gmail/api/guides/handle-errors; the rea
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from cheerful_pipelines.errors import (
     AuthError,
@@ -21,12 +20,8 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.google.reasons import BY_DAY, BY_MINUTE, seconds_until_days_end
 from cheerful_pipelines.retry_after import retry_after_seconds
-
-_BY_MINUTE = frozenset(("rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"))
-_BY_DAY = frozenset(("dailyLimitExceeded", "quotaExceeded"))
-_DAYS_END = ZoneInfo("America/Los_Angeles")
-"""Daily quotas are counted until midnight, Pacific time. Source: docs.cloud.google.com/docs/quotas/view-manage."""
 
 _RECONNECT = "Connect the account again: cheerful accounts add."
 
@@ -165,7 +160,7 @@ def error_from_answer(
     """
     message, reasons = _details(body)
     named = ", ".join(sorted(reasons)) or "no reason given"
-    if status == 429 or (status == 403 and reasons & (_BY_MINUTE | _BY_DAY)):
+    if status == 429 or (status == 403 and reasons & (BY_MINUTE | BY_DAY)):
         return _throttled(status, message, reasons, headers, call=call, named=named, now=now)
     for reason in sorted(reasons):
         if rule := _BY_REASON.get((status, reason)):
@@ -197,17 +192,6 @@ def error_from_refresh(retryable: bool, details: object) -> CheerfulError:
     return TransientError("The token endpoint answered with something that is not an error of OAuth's.")
 
 
-def seconds_until_days_end(now: datetime) -> float:
-    """Seconds until Google's daily quotas begin again: the next midnight in Pacific time.
-
-    >>> seconds_until_days_end(datetime(2026, 7, 1, 6, 0, tzinfo=UTC))
-    3600.0
-    """
-    here = now.astimezone(_DAYS_END)
-    midnight = datetime.combine(here.date() + timedelta(days=1), datetime.min.time(), _DAYS_END)
-    return (midnight.astimezone(UTC) - now).total_seconds()
-
-
 def _throttled(
     status: int,
     message: str,
@@ -219,7 +203,7 @@ def _throttled(
     now: datetime | None,
 ) -> ThrottledError:
     wait, words = retry_after_seconds(headers, message), message.lower()
-    is_daily = bool(reasons & _BY_DAY and "per minute" not in words) or "per day" in words
+    is_daily = bool(reasons & BY_DAY and "per minute" not in words) or "per day" in words
     if is_daily and wait is None:
         wait = seconds_until_days_end(now or datetime.now(UTC))
     return ThrottledError(

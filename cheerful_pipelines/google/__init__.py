@@ -1,1 +1,1 @@
-"""What Gmail, Sheets and Drive have in common: limits on the time of a call."""
+"""What Gmail, Sheets and Drive have in common: limits on the time of a call, and reasons of errors."""

@@ -163,6 +163,10 @@ class LocalGoogleAdmin:
         """A spreadsheet that is not shared answers 403 (404 in Drive)."""
         self._post("share_sheet", spreadsheet_id=spreadsheet_id, shared=shared)
 
+    def set_drive_facts(self, spreadsheet_id: str, **facts: Any) -> None:
+        """Have Drive say something else of the file: `trashed=True`, `mimeType="..."`; nothing named: the usual."""
+        self._post("set_drive_facts", spreadsheet_id=spreadsheet_id, facts=facts)
+
     # ---- credentials
 
     def credentials_json(self, address: str) -> str:

@@ -39,6 +39,7 @@ class AdminApi:
         table: dict[str, Handler] = {
             "add_mailbox": self.add_mailbox, "deliver": self.deliver, "modify_labels": self.modify_labels,
             "trash": self.trash, "delete": self.delete, "put_sheet": self.put_sheet, "share_sheet": self.share_sheet,
+            "set_drive_facts": self.set_drive_facts,
             "edit_cell": self.edit_cell, "append_rows": self.append_rows, "sheet_values": self.sheet_values,
             "tabs": self.tabs, "credentials": self.credentials, "revoke_token": self.revoke_token,
             "restore_token": self.restore_token, "expire_access_token": self.expire_access_token,
@@ -112,6 +113,12 @@ class AdminApi:
     def share_sheet(self, call: Call) -> Answer:
         body = call.json()
         self._books.share(_text(body, "spreadsheet_id"), shared=bool(body.get("shared")))
+        return Answer(body={})
+
+    def set_drive_facts(self, call: Call) -> Answer:
+        """What Drive says of the file beside its version: `trashed`, `mimeType`. Kept in memory."""
+        body = call.json()
+        self._books.drive_facts[_text(body, "spreadsheet_id")] = dict(body.get("facts") or {})
         return Answer(body={})
 
     def edit_cell(self, call: Call) -> Answer:

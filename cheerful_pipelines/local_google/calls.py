@@ -81,6 +81,10 @@ def error_answer(error: GoogleError, api: Api, *, retry_after: str | None = None
                 "message": "Invalid Credentials", "location": "Authorization", "locationType": "header",
             }  # fmt: skip
         inner["errors"] = [item]
+    if error.reason.isupper():  # a google.rpc.ErrorInfo, which every API sends in `details`
+        kind = "type.googleapis.com/google.rpc.ErrorInfo"
+        metadata = {"service": f"{api}.googleapis.com", "consumer": "projects/1"}
+        inner["details"] = [{"@type": kind, "reason": error.reason, "domain": "googleapis.com", "metadata": metadata}]
     if error.reason == "failedPrecondition":
         inner["status"] = "FAILED_PRECONDITION"
     elif error.status in _STATUS_NAMES:

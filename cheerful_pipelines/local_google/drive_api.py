@@ -33,6 +33,7 @@ class DriveApi:
             "kind": "drive#file", "id": id_, "name": book.title, "mimeType": _MIME_TYPE,
             "version": str(book.version), "modifiedTime": modified.replace("+00:00", "Z"), "trashed": False,
         }  # fmt: skip
+        body |= self._spreadsheets.drive_facts.get(id_, {})
         if not call.first("fields"):
             body = {name: body[name] for name in _DEFAULT_FIELDS}
         return Answer(body=body)

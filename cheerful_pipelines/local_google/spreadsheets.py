@@ -61,6 +61,7 @@ class Spreadsheets:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.drive_facts: dict[str, dict[str, Any]] = {}  # what Drive says of a file beside its version, by id
 
     # ---- books
 
@@ -232,6 +233,7 @@ class Spreadsheets:
             if not self.exists(spreadsheet_id):
                 self.create(spreadsheet_id, title)
             self.share(spreadsheet_id, shared=True)
+            self.drive_facts.pop(spreadsheet_id, None)
             self.rename(spreadsheet_id, title)
             old = {tab.title: tab for tab in self.get(spreadsheet_id).tabs}
             for tab in old.values():

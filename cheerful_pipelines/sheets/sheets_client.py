@@ -24,6 +24,7 @@ from cheerful_pipelines.quota.sheets_store import CallKind, sheets_allowances
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.a1 import cell_name, quote_tab
 from cheerful_pipelines.sheets.models import Cell, SheetSource, SheetWindow, TabProperties
+from cheerful_pipelines.sheets.sheets_errors import error_of_file
 from cheerful_pipelines.sheets.windows import find_window
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 
@@ -73,11 +74,21 @@ class SheetsClient:
     # --- reading ---
 
     def drive_version(self, spreadsheet_id: str, *, tries: int = MAX_TRIES) -> str:
-        """Drive's version of the file: another text after every change. One cheap call; sensors try once."""
-        params = {"fields": "version", "supportsAllDrives": "true"}
+        """Drive's version of the file: another text after every change. One cheap call; sensors try once.
+
+        Raises NotFoundError for a file in the trash, PermanentError for one that is not a Google Sheet.
+        """
+        params = {"fields": "version,trashed,mimeType", "supportsAllDrives": "true"}
         url = _DRIVE_FILE + quote(spreadsheet_id, safe="")
-        answer = self._call(lambda session: session.request("get", url, params=params).json(), kind=None, tries=tries)
-        return str(answer["version"])
+
+        def once(session: "SheetsSession") -> dict[str, Any]:
+            facts: dict[str, Any] = session.request("get", url, params=params).json()
+            wrong = error_of_file(facts, spreadsheet_id=spreadsheet_id, reader=session.reader)
+            if wrong is not None:
+                raise wrong
+            return facts
+
+        return str(self._call(once, kind=None, tries=tries)["version"])
 
     def tabs(self, spreadsheet_id: str) -> list[TabProperties]:
         """The tabs of a spreadsheet, in its order."""

@@ -205,7 +205,7 @@ def test_a_sheet_that_is_not_shared_says_with_whom_to_share_it(google: LocalGoog
 
 
 def test_a_range_outside_the_grid_is_permanent(sheets: SheetsClient) -> None:
-    with pytest.raises(PermanentError, match="400"):
+    with pytest.raises(PermanentError, match="no such tab or range"):
         sheets.read_ranges("creators", ["'No such tab'!A1"])
 
 
