@@ -84,9 +84,16 @@ def test_with_the_right_limit_nothing_is_lost() -> None:
 
 @given(
     known=st.none()
-    | st.builds(Learned, st.integers(1, 6_000), st.none() | st.integers(1, 50), st.integers(0, 3), st.floats(0, 1e5)),
+    | st.builds(
+        Learned,
+        st.integers(1, 6_000),
+        st.none() | st.integers(SMALLEST_BATCH, 50),
+        st.integers(0, 3),
+        st.booleans(),
+        st.floats(0, 1e5),
+    ),
     accepted=st.integers(0, 20_000),
-    batch=st.none() | st.integers(1, 100),
+    batch=st.none() | st.integers(SMALLEST_BATCH, 100),
 )
 def test_a_refusal_never_raises_a_limit_and_never_brings_it_to_a_halt(
     known: Learned | None, accepted: int, batch: int | None
@@ -107,9 +114,9 @@ def test_one_early_refusal_is_no_limit_but_shrinks_the_batch() -> None:
 
 
 def test_a_limit_grows_only_while_it_is_used_and_is_forgotten_in_the_end() -> None:
-    known = Learned(3_000, 10, 0, seconds=61)
+    known = Learned(3_000, 10, seconds=61)
 
-    assert after_use(known, assumed=6_000, used=2_900, limit=3_000) == Learned(3_060, 11)
+    assert after_use(known, assumed=6_000, used=2_900, limit=3_000) == Learned(3_060, 11, is_growing=True)
     assert after_use(known, assumed=6_000, used=100, limit=3_000) is known
     assert after_use(known._replace(seconds=90_000), assumed=6_000, used=0, limit=3_000) is None
 
