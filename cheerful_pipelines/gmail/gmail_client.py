@@ -11,6 +11,7 @@ import http.client
 import json
 import re
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -359,12 +360,12 @@ class GmailClient:
 
     def _call(self, operation: Operation, request: "Callable[[Transport], Any]") -> dict[str, Any]:
         """One call with its retries. A 200 that is not a JSON object counts as a passing fault."""
-        patience = Patience(self._tries, ends_at=self._ends_at)
+        patience = Patience(self._tries, ends_at=self._end_of_call())
         price = self._prices[operation]
         for attempt in patience.attempts():
             with attempt:
                 with patience.paused():
-                    taken = self._take(price, at_least=price)
+                    taken = self._allowance.take(price, at_least=price, ends_at=patience.ends_at)
                 try:
                     answer = self._guarded(operation, lambda: request(self._way()).execute, patience.limit(self._limit))
                 except ThrottledError as error:
@@ -376,6 +377,13 @@ class GmailClient:
                     raise TransientError(f"Gmail answered {operation} with something that is not JSON.")
                 return answer
         raise AssertionError("tenacity re-raises the last error")
+
+    def _end_of_call(self) -> float | None:
+        """When a call must be over with its waits for quota: a poll, which is tried once, ends with its own limit."""
+        if self._tries > 1:
+            return self._ends_at
+        end = time.monotonic() + self._limit.seconds
+        return end if self._ends_at is None else min(end, self._ends_at)
 
     def _note_refusal(
         self, error: ThrottledError | None, taken: Grant, *, units: int, asked: int, batch_size: int | None

@@ -117,6 +117,10 @@ class MailboxSync:
         except _Partial as partial:
             self._store.note_progress(self._account.id)
             counts, is_complete = partial.report, False
+        except ThrottledError:
+            if not self._is_almost_over():
+                raise
+            is_complete = False
         return ArchiveReport(
             listed=len(listed),
             inserted=counts.inserted,

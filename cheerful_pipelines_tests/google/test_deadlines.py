@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cheerful_pipelines.errors import SlowCallError
+from cheerful_pipelines.errors import SlowCallError, ThrottledError
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.google import deadlines
@@ -72,6 +72,20 @@ def test_a_poll_ends_within_its_limit_whether_gmail_or_the_login_hangs_or_drips(
     monkeypatch.undo()
     later = GmailClients(mailbox.settings, mailbox.database).polling_client(mailbox.account)
     assert later.profile().address == ADDRESS
+
+
+def test_a_poll_does_not_wait_for_quota_beyond_its_limit(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gmail_client_module, "POLL_SECONDS", SOON)
+    polling = GmailClients(mailbox.settings, mailbox.database).polling_client(mailbox.account)
+    mailbox.google.inject_fault(path_contains="/profile", status=429, reason="rateLimitExceeded", retry_after="50")
+    with pytest.raises(ThrottledError):
+        polling.profile()
+    started = time.monotonic()
+
+    with pytest.raises(ThrottledError):
+        polling.profile()
+
+    assert time.monotonic() - started < 30
 
 
 def test_a_client_that_was_cut_off_works_again_by_itself(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
