@@ -61,7 +61,8 @@ def connect(
 ) -> Transport:
     """The Gmail v1 service from the packaged discovery document, calls and batches to `endpoint`.
 
-    `token_uri`: where tokens are fetched, instead of the address that the credentials name. `idle_seconds`: the time-out of a single read, connect or TLS handshake.
+    `token_uri`: where tokens are fetched, instead of the address that the credentials name.
+    `idle_seconds`: the time-out of a single read, connect or TLS handshake.
     """
     document = json.loads(get_static_doc("gmail", "v1"))
     if endpoint is not None:

@@ -9,7 +9,9 @@ import binascii
 import copy
 import http.client
 import json
+import re
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
@@ -40,6 +42,7 @@ from cheerful_pipelines.gmail.google_errors import error_from_answer
 from cheerful_pipelines.gmail.models import FetchedMessage, MessageRef
 from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, CALL_SECONDS, POLL_SECONDS, Limit, finish_within
 from cheerful_pipelines.google.patience import Patience
+from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.quota.allowance import Allowance, Grant, MemoryLedger
 from cheerful_pipelines.quota.prices import Operation
 from cheerful_pipelines.quota.store import QuotaStore
@@ -59,6 +62,10 @@ BATCH_LIMIT = Limit(CALL_SECONDS, BATCH_BYTES_A_SECOND)
 LARGEST_ID = 2**64 - 1
 """Gmail's ids are unsigned 64-bit numbers; a larger one is a fault of who answers, and no mark may be set to it."""
 _BATCH_PATH = "/batch/gmail/v1"
+_ID = re.compile(r"[0-9A-Za-z_-]{1,128}")
+_MAX_LABEL_CHARS = 225  # of a label's name at Gmail; ids are shorter
+
+logger = get_logger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -148,7 +155,7 @@ class GmailClient:
         answer = self._call("getProfile", lambda way: way.users.getProfile(userId="me"))
         return Profile(
             address=answer["emailAddress"],
-            history_id=_number(answer["historyId"]),
+            history_id=history_number(answer["historyId"]),
             messages_total=int(answer.get("messagesTotal", 0)),
         )
 
@@ -172,7 +179,9 @@ class GmailClient:
                 raise HistoryExpiredError(f"Gmail no longer knows history id {start_history_id}.") from None
             token = answer.get("nextPageToken")
             yield HistoryPage(
-                records=tuple(answer.get("history", ())), history_id=_number(answer["historyId"]), is_last=not token
+                records=tuple(answer.get("history", ())),
+                history_id=history_number(answer["historyId"]),
+                is_last=not token,
             )
             if not token:
                 return
@@ -186,16 +195,32 @@ class GmailClient:
         query: str = "",
     ) -> Iterator[list[MessageRef]]:
         """Pages of references, newest first, spam and trash included. Epoch seconds: dates in q are Pacific time."""
+        token: str | None = None
+        while True:
+            refs, token = self.list_page(after=after, before=before, label_id=label_id, query=query, token=token)
+            yield refs
+            if not token:
+                return
+
+    def list_page(
+        self,
+        *,
+        after: datetime | None = None,
+        before: datetime | None = None,
+        label_id: str | None = None,
+        query: str = "",
+        token: str | None = None,
+    ) -> tuple[list[MessageRef], str | None]:
+        """One page of `list_messages`, and the token of the next; None if it is the last."""
         terms = [query] if query else []
         terms += [f"after:{int(after.timestamp())}"] if after else []
         terms += [f"before:{int(before.timestamp())}"] if before else []
-        token: str | None = None
-        while True:
-            answer = self._call("messages.list", self._list_request(" ".join(terms), label_id, token))
-            yield [MessageRef(item["id"], item["threadId"]) for item in answer.get("messages", ())]
-            token = answer.get("nextPageToken")
-            if not token:
-                return
+        answer = self._call("messages.list", self._list_request(" ".join(terms), label_id, token))
+        refs = [MessageRef(item["id"], item["threadId"]) for item in answer.get("messages", ())]
+        usable = [ref for ref in refs if is_id(ref.gmail_message_id) and is_id(ref.gmail_thread_id)]
+        if len(usable) < len(refs):
+            logger.warning("gmail_ids_unusable", count=len(refs) - len(usable))
+        return usable, answer.get("nextPageToken")
 
     def fetch_raw(self, gmail_message_ids: Sequence[str]) -> Iterator[FetchedMessage | FetchFailure]:
         """Each message once, in batches, some at once; a part that Gmail throttles is asked for again by itself.
@@ -335,12 +360,12 @@ class GmailClient:
 
     def _call(self, operation: Operation, request: "Callable[[Transport], Any]") -> dict[str, Any]:
         """One call with its retries. A 200 that is not a JSON object counts as a passing fault."""
-        patience = Patience(self._tries, ends_at=self._ends_at)
+        patience = Patience(self._tries, ends_at=self._end_of_call())
         price = self._prices[operation]
         for attempt in patience.attempts():
             with attempt:
                 with patience.paused():
-                    taken = self._take(price, at_least=price)
+                    taken = self._allowance.take(price, at_least=price, ends_at=patience.ends_at)
                 try:
                     answer = self._guarded(operation, lambda: request(self._way()).execute, patience.limit(self._limit))
                 except ThrottledError as error:
@@ -352,6 +377,13 @@ class GmailClient:
                     raise TransientError(f"Gmail answered {operation} with something that is not JSON.")
                 return answer
         raise AssertionError("tenacity re-raises the last error")
+
+    def _end_of_call(self) -> float | None:
+        """When a call must be over with its waits for quota: a poll, which is tried once, ends with its own limit."""
+        if self._tries > 1:
+            return self._ends_at
+        end = time.monotonic() + self._limit.seconds
+        return end if self._ends_at is None else min(end, self._ends_at)
 
     def _note_refusal(
         self, error: ThrottledError | None, taken: Grant, *, units: int, asked: int, batch_size: int | None
@@ -555,7 +587,12 @@ def _inflated(body: bytes) -> bytes:
         return b""
 
 
-def _number(value: Any) -> int:
+def is_id(text: object) -> bool:
+    """Whether a message's or thread's id can be asked for and stored; Gmail's are hexadecimal numbers."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+def history_number(value: Any) -> int:
     """A history id. Raises TransientError if it is not an unsigned 64-bit number: no mark may be set to it."""
     try:
         found = int(value)
@@ -602,8 +639,8 @@ def _fetched(answer: Any, asked: str) -> FetchedMessage:
     if not is_the_one:
         raise TransientError("Gmail answered messages.get with another message.")
     try:
-        if not 0 <= history_id <= LARGEST_ID:
-            raise ValueError("history id out of range")
+        if not 0 <= history_id <= LARGEST_ID or not is_id(thread_id) or not all(_is_label(one) for one in labels):
+            raise ValueError("an id is out of range")
         return FetchedMessage(
             gmail_message_id=asked,
             gmail_thread_id=thread_id,
@@ -614,6 +651,10 @@ def _fetched(answer: Any, asked: str) -> FetchedMessage:
         )
     except (ValueError, OverflowError, OSError):  # pydantic's ValidationError is a ValueError
         raise PoisonError("A message has ids or a date out of range.", reason_code="out_of_range") from None
+
+
+def _is_label(text: object) -> bool:
+    return isinstance(text, str) and len(text) <= _MAX_LABEL_CHARS and text.isprintable()
 
 
 def _failure(gmail_message_id: str, error: CheerfulError) -> FetchFailure:

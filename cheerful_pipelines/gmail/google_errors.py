@@ -97,7 +97,7 @@ _BY_REFRESH_WORDS: tuple[tuple[str, _Rule], ...] = (
         "unauthorized_client",
         _Rule(
             AuthError,
-            "The client is not authorized for this account (unauthorized_client)",
+            "The client is not authorized for this account",
             "For a service account: add its client id with the scope gmail.readonly in the Workspace's Admin console "
             "(Security > API controls > Domain-wide delegation). Otherwise connect the account again.",
         ),
@@ -106,7 +106,7 @@ _BY_REFRESH_WORDS: tuple[tuple[str, _Rule], ...] = (
         "deleted_client",
         _Rule(
             ConfigurationError,
-            "The OAuth client of our credentials was deleted in the Google Cloud project (deleted_client)",
+            "The OAuth client of our credentials was deleted in the Google Cloud project",
             "Make a new OAuth client there and connect its accounts again: cheerful accounts add.",
         ),
     ),
@@ -114,7 +114,7 @@ _BY_REFRESH_WORDS: tuple[tuple[str, _Rule], ...] = (
         "invalid_client",
         _Rule(
             ConfigurationError,
-            "Google does not know the OAuth client of our credentials, or its secret was changed (invalid_client)",
+            "Google does not know the OAuth client of our credentials, or its secret was changed",
             "Download the client's JSON again from the Google Cloud console and connect its accounts again.",
         ),
     ),
@@ -122,7 +122,7 @@ _BY_REFRESH_WORDS: tuple[tuple[str, _Rule], ...] = (
         "org_internal",
         _Rule(
             AuthError,
-            "The OAuth client serves its own organisation only (org_internal)",
+            "The OAuth client serves its own organisation only",
             "Set the consent screen's user type to External, or use a client of the account's own organisation.",
         ),
     ),
@@ -142,10 +142,16 @@ _BY_REFRESH_WORDS: tuple[tuple[str, _Rule], ...] = (
     ),
     (
         "invalid_grant",
-        _Rule(AuthError, "The account's login was revoked or has expired (invalid_grant)", _RECONNECT),
+        _Rule(AuthError, "The account's login was revoked or has expired", _RECONNECT),
     ),
 )
 """Of the token endpoint's answer, the first that fits: invalid_grant alone says the least."""
+
+
+_OAUTH_CODES = (
+    "invalid_grant", "unauthorized_client", "deleted_client", "invalid_client", "org_internal",
+    "admin_policy_enforced", "invalid_scope", "access_denied", "unsupported_grant_type", "invalid_request",
+)  # fmt: skip
 
 
 def error_from_answer(
@@ -184,11 +190,12 @@ def error_from_refresh(retryable: bool, details: object) -> CheerfulError:
     if retryable:
         return TransientError("The token endpoint could not answer.")
     text = str(details).lower()
+    code = next((word for word in _OAUTH_CODES if word in text), "no code given")
     for words, rule in _BY_REFRESH_WORDS:
         if words in text:
-            return _error(rule, "login")
+            return _error(rule, f"login, {code}")
     if "error" in text and "{" in text:
-        return AuthError("Google refuses the account's credentials.", what_to_do=_RECONNECT)
+        return AuthError(f"Google refuses the account's credentials ({code}).", what_to_do=_RECONNECT)
     return TransientError("The token endpoint answered with something that is not an error of OAuth's.")
 
 

@@ -3,18 +3,21 @@
 What makes a mail concern a campaign stands in relevance.py; what was passed over is kept in scope_store.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.errors import PoisonError
 from cheerful_pipelines.gmail import relevance
 from cheerful_pipelines.gmail.listing import MailboxListing
-from cheerful_pipelines.gmail.models import MessageRef, ParsedMail
+from cheerful_pipelines.gmail.models import MessageRef, ParsedMail, Poisoned
 from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.poison import one_message
 
 
 class Sorted(NamedTuple):
@@ -67,27 +70,51 @@ class LeastData:
         skipped = {ref.gmail_message_id for ref in passed}
         return Sorted({one: thread for one, thread in unknown.items() if one not in skipped}, whole, passed)
 
-    def in_scope(self, mails: Sequence[ParsedMail], whole: Iterable[str]) -> tuple[list[ParsedMail], list[MessageRef]]:
-        """(to store whole, to pass over). `whole`: threads in scope beside those of which something is stored."""
+    def in_scope(self, mails: Sequence[ParsedMail], whole: Iterable[str]) -> "Decided":
+        """What of fetched mails is stored. `whole`: threads in scope beside those of which something is stored."""
         if not self.is_narrow:
-            return list(mails), []
+            return Decided(list(mails), [], [])
         if self._recipients is None:
             self._recipients = self._scope.recipient_keys(self._account.id) - self._account.identity_keys
         threads = set(whole) | self._store.stored_threads(
             self._account.id, {mail.fetched.gmail_thread_id for mail in mails}
         )
-        named = {one for mail in mails for one in relevance.mails_named_in(mail)}
-        stored_ids = self._store.stored_rfc822_ids(self._account.user_id, named) if named else set()
+        poisoned: dict[str, Poisoned] = {}
+        named: dict[str, set[str]] = {}
+        for mail in mails:
+            with _contained(mail, poisoned):
+                named[mail.fetched.gmail_message_id] = set(relevance.mails_named_in(mail))
+        every_name = set[str]().union(*named.values())
+        stored_ids = self._store.stored_rfc822_ids(self._account.user_id, every_name) if every_name else set()
         # Threads first: a mail may stand before the one that brings its thread into scope.
-        threads |= {
-            mail.fetched.gmail_thread_id
-            for mail in mails
-            if relevance.concerns(mail, recipients=self._recipients, stored_ids=stored_ids)
-        }
+        for mail in mails:
+            with _contained(mail, poisoned):
+                if relevance.concerns(mail, recipients=self._recipients, stored_ids=stored_ids):
+                    threads.add(mail.fetched.gmail_thread_id)
+        mails = [mail for mail in mails if mail.fetched.gmail_message_id not in poisoned]
         kept = [mail for mail in mails if mail.fetched.gmail_thread_id in threads]
         passed = [
             MessageRef(mail.fetched.gmail_message_id, mail.fetched.gmail_thread_id)
             for mail in mails
             if mail.fetched.gmail_thread_id not in threads and "DRAFT" not in mail.fetched.label_ids
         ]
-        return kept, passed
+        return Decided(kept, passed, list(poisoned.values()))
+
+
+class Decided(NamedTuple):
+    """Fetched mails, decided upon."""
+
+    kept: list[ParsedMail]
+    passed_over: list[MessageRef]
+    poisoned: list[Poisoned]
+    """Those for which deciding failed."""
+
+
+@contextmanager
+def _contained(mail: ParsedMail, poisoned: dict[str, Poisoned]) -> Iterator[None]:
+    one = mail.fetched.gmail_message_id
+    try:
+        with one_message("parse"):
+            yield
+    except PoisonError as error:
+        poisoned[one] = Poisoned(one, "parse", error.reason_code)

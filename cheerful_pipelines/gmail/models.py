@@ -145,3 +145,11 @@ class DeadLetter(BaseModel):
     gmail_message_id: str
     stage: str
     attempts: int
+
+
+class Poisoned(NamedTuple):
+    """A message that could not be handled at a stage ("parse" or "store"), and why: it becomes a dead letter."""
+
+    gmail_message_id: str
+    stage: str
+    reason_code: str

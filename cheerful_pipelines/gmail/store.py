@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.campaigns.models import GmailAccount
-from cheerful_pipelines.errors import NotFoundError, PermanentError, PoisonError, TransientError
+from cheerful_pipelines.errors import CheerfulError, NotFoundError, PermanentError, PoisonError, TransientError
 from cheerful_pipelines.gmail.dead_letter_store import Owner, bury, clear_suspicion, resolve
 from cheerful_pipelines.gmail.models import (
     FetchedMessage,
@@ -24,6 +24,7 @@ from cheerful_pipelines.gmail.models import (
     MessageRef,
     ParsedMail,
     ParsedMessage,
+    Poisoned,
     StoredLabels,
     StoreReport,
     SyncTarget,
@@ -31,10 +32,12 @@ from cheerful_pipelines.gmail.models import (
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION, parse_message
 from cheerful_pipelines.gmail.relevance import people_in
 from cheerful_pipelines.gmail.scope_store import HAS_NEW_RECIPIENTS, forget_passed_over, note_passed_over
+from cheerful_pipelines.poison import one_message
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.erased_people import ErasedPeople, erased_people
 from cheerful_pipelines.storage.insert_rows import insert_rows
+from cheerful_pipelines.storage.passing_errors import as_passing_error
 from cheerful_pipelines.storage.tables import (
     account_mark,
     archive_month,
@@ -84,13 +87,14 @@ class MailStore:
         """
         with self._database.transaction() as connection:
             erased = erased_people(connection, account.user_id, key_hex=self._hash_key)
+        mails, unsure = _without_poisoned(mails, erased)
         forgotten = [mail for mail in mails if _names_erased(mail, erased)]
         passed_over = [*passed_over, *(_ref(mail) for mail in forgotten)]
         gone = {mail.fetched.gmail_message_id for mail in forgotten}
         mails = [mail for mail in mails if mail.fetched.gmail_message_id not in gone]
         drafts = [mail for mail in mails if "DRAFT" in mail.fetched.label_ids]
         kept = {mail.fetched.gmail_message_id: mail for mail in mails if "DRAFT" not in mail.fetched.label_ids}
-        prepared = [_Prepared(mail.fetched, self._blobs.put(mail.fetched.raw), mail.parsed) for mail in kept.values()]
+        prepared, poisoned = self._prepare(kept.values())
         with self._database.transaction() as connection:
             _take_ingest_lock(connection)
             now_erased = erased_people(connection, account.user_id, key_hex=self._hash_key)
@@ -98,6 +102,9 @@ class MailStore:
                 self._take_back(connection, [item for item in prepared if _names_erased(item, now_erased)])
                 raise TransientError("A person was erased meanwhile; what was fetched is looked at again.")
             counts = _store_copies(connection, account, prepared, run_id)
+            for one in (*unsure, *poisoned):
+                bury(connection, account, one[0], stage=one.stage, reason_code=one.reason_code, run_id=run_id)
+            counts["dead"] += len(unsure) + len(poisoned)
             relabelled = sum(
                 _relabel(
                     connection, account.id, change.gmail_message_id, change.label_ids, run_id, if_seq=change.if_seq
@@ -115,6 +122,20 @@ class MailStore:
                 _advance(connection, account.id, live_mark)
         counts["relabelled"] += relabelled
         return StoreReport(**counts, deleted=deleted_count, drafts=len(drafts), passed_over=len(passed_over))
+
+    def _prepare(self, mails: Iterable[ParsedMail]) -> tuple[list["_Prepared"], list[Poisoned]]:
+        """Raw bytes into the blob store, mail by mail. A blob store that is away raises; one mail's fault stays its."""
+        prepared, poisoned = list[_Prepared](), list[Poisoned]()
+        for mail in mails:
+            try:
+                with one_message("store"):
+                    # The key is looked at here: what cannot be told apart is found before the transaction.
+                    found = _Prepared(mail.fetched, self._blobs.put(mail.fetched.raw), mail.parsed)
+                    canonical_key(found.parsed, found.sha256)
+                    prepared.append(found)
+            except PoisonError as error:
+                poisoned.append(Poisoned(mail.fetched.gmail_message_id, "store", error.reason_code))
+        return prepared, poisoned
 
     def _take_back(self, connection: sa.Connection, prepared: Sequence["_Prepared"]) -> None:
         """Raw bytes that were put a moment before their person was erased, and that no stored mail shares."""
@@ -399,6 +420,19 @@ def _names_erased(mail: "ParsedMail | _Prepared", erased: ErasedPeople) -> bool:
     )
 
 
+def _without_poisoned(mails: Sequence[ParsedMail], erased: ErasedPeople) -> tuple[list[ParsedMail], list[Poisoned]]:
+    """(mails of which it can be told whether they name an erased person, the others)."""
+    sure, poisoned = list[ParsedMail](), list[Poisoned]()
+    for mail in mails:
+        try:
+            with one_message("store"):
+                _names_erased(mail, erased)
+            sure.append(mail)
+        except PoisonError as error:
+            poisoned.append(Poisoned(mail.fetched.gmail_message_id, "store", error.reason_code))
+    return sure, poisoned
+
+
 def _ref(mail: ParsedMail) -> MessageRef:
     return MessageRef(mail.fetched.gmail_message_id, mail.fetched.gmail_thread_id)
 
@@ -418,7 +452,7 @@ class _Prepared(NamedTuple):
 def _store_copies(
     connection: sa.Connection, account: GmailAccount, prepared: Sequence[_Prepared], run_id: str
 ) -> dict[str, int]:
-    """Counts of inserted, relabelled, unchanged and dead. All at once; one by one only where Postgres refuses one."""
+    """Counts of inserted, relabelled, unchanged and dead. All at once; in halves only where Postgres refuses one."""
     counts = {"inserted": 0, "relabelled": 0, "unchanged": 0, "dead": 0}
     if not prepared:
         return counts
@@ -440,21 +474,44 @@ def _store_copies(
         )
         counts["relabelled" if changed else "unchanged"] += 1
     new = [item for item in prepared if item.fetched.gmail_message_id not in stored]
+    counts["dead"] = _insert_or_bury(connection, account, new, run_id)
+    counts["inserted"] = len(new) - counts["dead"]
+    return counts
+
+
+def _insert_or_bury(connection: sa.Connection, account: GmailAccount, new: Sequence[_Prepared], run_id: str) -> int:
+    """Store these copies; halve them until what cannot be stored is alone, and bury it. Returns how many that were.
+
+    Raises what does not lie in a message: Postgres away, read-only, full, or a statement of ours that is wrong.
+    """
     try:
         with connection.begin_nested():
             _insert_copies(connection, account, new, run_id)
-        counts["inserted"] = len(new)
-    except (sa.exc.DataError, sa.exc.IntegrityError):
-        for item in new:
-            try:
-                with connection.begin_nested():
-                    _insert_copies(connection, account, [item], run_id)
-                counts["inserted"] += 1
-            except (sa.exc.DataError, sa.exc.IntegrityError) as error:
-                counts["dead"] += 1
-                one = item.fetched.gmail_message_id
-                bury(connection, account, one, stage="store", reason_code=type(error.orig).__name__, run_id=run_id)
-    return counts
+        return 0
+    except Exception as error:
+        if not _lies_in_data(error):
+            raise
+        if len(new) > 1:
+            middle = len(new) // 2
+            return sum(_insert_or_bury(connection, account, part, run_id) for part in (new[:middle], new[middle:]))
+        code = type(getattr(error, "orig", None) or error).__name__
+        bury(connection, account, new[0].fetched.gmail_message_id, stage="store", reason_code=code, run_id=run_id)
+        return 1
+
+
+_DATA_CLASSES = ("22", "23", "54", "XX")
+"""SQLSTATE: data, integrity, program limits (index row too large), and internal errors such as a value over 1 GB."""
+
+
+def _lies_in_data(error: Exception) -> bool:
+    """Whether a failed insert is the fault of a value, so that a smaller part of the page may go through."""
+    if isinstance(error, CheerfulError) or as_passing_error(error) is not None:
+        return False
+    if isinstance(error, sa.exc.DBAPIError):
+        code = str(getattr(error.orig, "pgcode", None) or "")
+        return isinstance(error, sa.exc.DataError | sa.exc.IntegrityError) or code[:2] in _DATA_CLASSES
+    # A value that no statement can be made of (a NUL, a number without end) fails before Postgres sees it.
+    return isinstance(error, sa.exc.StatementError) or not isinstance(error, sa.exc.SQLAlchemyError)
 
 
 def _insert_copies(connection: sa.Connection, account: GmailAccount, new: Sequence[_Prepared], run_id: str) -> None:

@@ -10,31 +10,44 @@ from datetime import UTC, date, datetime, timedelta
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import AccountMark, GmailAccount
-from cheerful_pipelines.errors import HistoryExpiredError, PermanentError
+from cheerful_pipelines.errors import HistoryExpiredError, PermanentError, PoisonError, ThrottledError
 from cheerful_pipelines.gmail import relevance
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
-from cheerful_pipelines.gmail.gmail_client import FetchFailure, GmailClient, HistoryPage, Profile
+from cheerful_pipelines.gmail.gmail_client import (
+    FetchFailure,
+    GmailClient,
+    HistoryPage,
+    Profile,
+    history_number,
+    is_id,
+)
 from cheerful_pipelines.gmail.history import fold_history, thread_ids
 from cheerful_pipelines.gmail.least_data import LeastData
-from cheerful_pipelines.gmail.listing import LISTINGS_OF_A_CHANGING_MAILBOX, MailboxListing, slices
-from cheerful_pipelines.gmail.models import DeadLetter, LabelChange, ParsedMail
+from cheerful_pipelines.gmail.listing import LISTINGS_OF_A_CHANGING_MAILBOX, MailboxListing, WindowLabels, slices
+from cheerful_pipelines.gmail.models import DeadLetter, LabelChange, ParsedMail, Poisoned
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync_reports import ArchiveReport, GapCertificate, MonthEstimate, SyncReport, added
+from cheerful_pipelines.google.deadlines import CALL_SECONDS
+from cheerful_pipelines.poison import one_message
 from cheerful_pipelines.stopping import is_stopping
 
 STORE_PAGE = 100  # messages a transaction: bounds memory, and what a crash has to fetch again
 WITHOUT_CAMPAIGN = timedelta(days=30)
 BEFORE_CAMPAIGN = timedelta(days=7)
 DEATHS_UNTIL_SET_ASIDE = 3
+LAST_CALLS_SECONDS = CALL_SECONDS
+"""Before the end of a mailbox's time no page is begun: it would be cut off in the middle, and fetched again."""
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 class MailboxSync:
     """One mailbox, one run. Safe to repeat at any point, and beside another run over the same mailbox.
 
-    `is_over` tells whether another run has ended: what a run that is over left in flight, it died of.
+    `is_over` tells whether another run has ended: what a run that is over left in flight, it died of. `seconds` limits
+    the wall-clock time of all of it. Towards its end no further page is begun, and the report is partial; a call that
+    is still under way at the end is cut off and raises SlowCallError. What was stored until then stays.
     """
 
     def __init__(
@@ -48,14 +61,15 @@ class MailboxSync:
         seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._account, self._client, self._store = account, client, store
+        self._account, self._store = account, store
+        self._client = client if seconds is None else client.ending_at(time.monotonic() + seconds)
         self._scope = ScopeStore(store.database)
         self._letters = DeadLetterStore(store.database)
-        self._listing = MailboxListing(client)
+        self._listing = MailboxListing(self._client)
         self._least = LeastData(account, store, self._scope)
         self._run_id = run_id
         self._clock = clock
-        self._ends_at = None if seconds is None else clock() + seconds
+        self._no_page_after = None if seconds is None else clock() + seconds - min(LAST_CALLS_SECONDS, seconds / 4)
         self._suspects = self._who_killed(is_over)
         self._units_before, self._waited_before = client.units_spent, client.waited_seconds
 
@@ -77,6 +91,11 @@ class MailboxSync:
         except _Partial as partial:
             self._store.note_progress(self._account.id)
             report = added(report, partial.report).model_copy(update={"is_partial": True})
+        except ThrottledError:
+            if not self._is_almost_over():
+                raise
+            self._store.note_progress(self._account.id)
+            report = report.model_copy(update={"is_partial": True})
         before = None if mark.live_history_id is None else int(mark.live_history_id)
         return self._told(report).model_copy(update={"mark_before": before})
 
@@ -98,6 +117,10 @@ class MailboxSync:
         except _Partial as partial:
             self._store.note_progress(self._account.id)
             counts, is_complete = partial.report, False
+        except ThrottledError:
+            if not self._is_almost_over():
+                raise
+            is_complete = False
         return ArchiveReport(
             listed=len(listed),
             inserted=counts.inserted,
@@ -124,7 +147,10 @@ class MailboxSync:
     def dead_letters(self, letters: Sequence[DeadLetter]) -> SyncReport:
         """Try these messages once more; what still fails waits longer, what is gone from Gmail is settled."""
         refs = {letter.gmail_message_id: "" for letter in letters}
-        return self._told(self._fetch_all(refs, even_killers=True))
+        try:
+            return self._told(self._fetch_all(refs, even_killers=True))
+        except _Partial as partial:
+            return self._told(partial.report).model_copy(update={"is_partial": True})
 
     # --- ways to know what is there ---
 
@@ -192,16 +218,16 @@ class MailboxSync:
 
     def _apply_page(self, page: HistoryPage, reached: int) -> SyncReport:
         threads = thread_ids(page.records)
-        named = sorted(threads)
+        named = sorted(one for one in threads if is_id(one))
         known = self._store.known_message_ids(self._account.id, named)
         passed = {ref.gmail_message_id for ref in self._scope.passed_over(self._account.id, ids=named)}
         changes = fold_history(page.records, known | passed)
-        to_fetch = {one: threads[one] for one in changes.to_fetch}
+        to_fetch = {one: threads[one] for one in changes.to_fetch if is_id(one)}
         fetched = self._fetch_all(to_fetch)
         stored = self._store.apply(
             self._account,
             label_changes=[change for change in changes.label_changes if change.gmail_message_id in known],
-            deleted=changes.deleted,
+            deleted=[one for one in changes.deleted if is_id(one)],
             live_mark=reached,
             run_id=self._run_id,
         )
@@ -215,10 +241,10 @@ class MailboxSync:
         profile = self._client.profile()
         require_same_mailbox(profile, alias=self._account.alias, identity_keys=self._account.identity_keys)
         self._store.begin_gap(self._account.id)
-        total, listed = SyncReport(), 0
+        total, listed, window = SyncReport(), 0, WindowLabels(self._client, after=start)
         for since, until in slices(start, now):
             try:
-                found, counts = self._reconcile(since, None if until == now else until)
+                found, counts = self._reconcile(since, None if until == now else until, window=window)
             except _Partial as partial:
                 raise _Partial(added(total, partial.report)) from None
             total, listed = added(total, counts), listed + len(found)
@@ -235,10 +261,12 @@ class MailboxSync:
         )
         return total.model_copy(update={"mark_after": profile.history_id, "gap": certificate})
 
-    def _reconcile(self, start: datetime, end: datetime | None) -> tuple[Mapping[str, str], SyncReport]:
+    def _reconcile(
+        self, start: datetime, end: datetime | None, *, window: WindowLabels | None = None
+    ) -> tuple[Mapping[str, str], SyncReport]:
         """Make the stored window equal Gmail's: missing ones fetched, vanished ones tombstoned, labels put right."""
         stored = self._store.labels_between(self._account.id, start, end or FOR_EVER)
-        listed, labels = self._listing.with_labels(after=start, before=end, of=stored.keys())
+        listed, labels = self._listing.with_labels(after=start, before=end, of=stored.keys(), window=window)
         counts = self._fetch_missing(listed, after=start, before=end)
         written = self._store.apply(
             self._account,
@@ -296,7 +324,7 @@ class MailboxSync:
         """Fetch and store page by page. `refs`: id to thread id; `whole`: threads known to be in scope."""
         total, in_scope = SyncReport(), set(whole)
         for page in self._pages(refs, even_killers=even_killers):
-            if is_stopping() or (self._ends_at is not None and self._clock() > self._ends_at):
+            if is_stopping() or self._is_almost_over():
                 raise _Partial(total)
             self._letters.enter_flight(self._account.id, page, run_id=self._run_id)
             try:
@@ -310,9 +338,14 @@ class MailboxSync:
                 total = added(total, self._rest_of_threads(kept, in_scope))
             except _Partial as partial:
                 raise _Partial(added(total, partial.report)) from None
+            if isinstance(error, ThrottledError) and self._is_almost_over():
+                raise _Partial(total)  # the quota did not reach for all of it
             if error is not None:
                 raise error
         return total
+
+    def _is_almost_over(self) -> bool:
+        return self._no_page_after is not None and self._clock() > self._no_page_after
 
     def _fetch_page(
         self, page: Sequence[str], in_scope: Iterable[str]
@@ -320,19 +353,35 @@ class MailboxSync:
         """(mails that were stored, what was done, what ended it early). What has come is stored: it is paid for."""
         mails: list[ParsedMail] = []
         failed: list[FetchFailure] = []
+        poisoned: list[Poisoned] = []
         error: Exception | None = None
         try:
             for found in self._client.fetch_raw(page):
                 if isinstance(found, FetchFailure):
                     failed.append(found)
-                else:
-                    mails.append(ParsedMail(found, parse_message(found.raw)))
+                    continue
+                try:
+                    with one_message("parse"):
+                        mails.append(ParsedMail(found, parse_message(found.raw)))
+                except PoisonError as bad:
+                    poisoned.append(Poisoned(found.gmail_message_id, "parse", bad.reason_code))
         except Exception as raised:
             error = raised
-        kept, passed = self._least.in_scope(mails, in_scope)
-        stored = self._store.apply(self._account, mails=kept, passed_over=passed, run_id=self._run_id)
-        report = added(SyncReport(**stored.model_dump(), fetched=len(mails)), self._settle(failed))
-        return kept, report, error
+        decided = self._least.in_scope(mails, in_scope)
+        stored = self._store.apply(
+            self._account, mails=decided.kept, passed_over=decided.passed_over, run_id=self._run_id
+        )
+        fetched = SyncReport(**stored.model_dump(), fetched=len(mails) + len(poisoned))
+        report = added(fetched, self._settle(failed), self._bury([*poisoned, *decided.poisoned]))
+        return decided.kept, report, error
+
+    def _bury(self, poisoned: Sequence[Poisoned]) -> SyncReport:
+        """Messages that could not be handled: dead letters, tried again later and with every new parser."""
+        for one in poisoned:
+            self._letters.bury(
+                self._account, one.gmail_message_id, stage=one.stage, reason_code=one.reason_code, run_id=self._run_id
+            )
+        return SyncReport(dead=len(poisoned))
 
     def _rest_of_threads(self, kept: Sequence[ParsedMail], in_scope: set[str]) -> SyncReport:
         """A thread that came into scope through one mail brings in what was passed over of it."""
@@ -347,14 +396,20 @@ class MailboxSync:
         return report.model_copy(update={"pulled_in": report.inserted})
 
     def _pages(self, refs: Mapping[str, str], *, even_killers: bool) -> Iterable[list[str]]:
-        """Pages to fetch; what was in flight when a worker died goes alone, what killed too often not at all."""
+        """Pages to fetch; what was in flight when a worker died comes in halves, or, after another death, alone.
+
+        Most deaths are accidents (a kill, a machine without memory): then two requests settle a page of suspects.
+        What died too often is set aside. The most suspect come last: what they end has stored the rest by then.
+        """
         suspects = {one: deaths for one, deaths in self._suspects.items() if one in refs}
-        for one, deaths in suspects.items():
-            if deaths < DEATHS_UNTIL_SET_ASIDE or even_killers:
-                yield [one]
-            else:
-                self._letters.bury(self._account, one, stage="fetch", reason_code="kills_worker", run_id=self._run_id)
+        once = [one for one, deaths in suspects.items() if deaths == 1]
+        yield from in_batches(once, max(1, min(STORE_PAGE, (len(once) + 1) // 2)))
         yield from in_batches((one for one in refs if one not in suspects), STORE_PAGE)
+        for one, deaths in suspects.items():
+            if deaths >= DEATHS_UNTIL_SET_ASIDE and not even_killers:
+                self._letters.bury(self._account, one, stage="fetch", reason_code="kills_worker", run_id=self._run_id)
+            elif deaths > 1:
+                yield [one]
 
     def _settle(self, failed: Sequence[FetchFailure]) -> SyncReport:
         """What does not come becomes a dead letter; what is gone is no error."""
@@ -419,4 +474,4 @@ def _reached(page: HistoryPage, before: int) -> int:
     """How far history is known once this page is applied: at the end, the mailbox's own id; else the last record's."""
     if page.is_last:
         return page.history_id
-    return int(page.records[-1]["id"]) if page.records else before
+    return history_number(page.records[-1]["id"]) if page.records else before

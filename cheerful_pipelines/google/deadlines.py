@@ -67,12 +67,16 @@ def finish_within(limit: Limit, call: Callable[[], Answer], *, name: str) -> Ans
     context = contextvars.copy_context()  # logs of the libraries keep the run they belong to
     threading.Thread(target=context.run, args=(work.run,), name=f"call {name}", daemon=True).start()
     try:
-        while (left := started + limit.allowed(work.watch.received) - time.monotonic()) > 0:
-            if work.done.wait(left):
-                return work.outcome()
+        while not work.done.is_set():
+            left = started + limit.allowed(work.watch.received) - time.monotonic()
+            if left <= 0:
+                break
+            work.done.wait(left)
     except BaseException:  # the caller is interrupted: nobody waits for the call any more
         work.watch.cut()
         raise
+    if work.done.is_set():
+        return work.outcome()
     work.watch.cut()
     work.done.wait(ENDING_SECONDS)
     if work.done.is_set() and work.error is None:

@@ -70,7 +70,7 @@ class Patience:
         """Try until it works, is not worth repeating, or patience is at an end; then the last error is raised."""
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(self._is_worth_repeating),
-            stop=self._stop,
+            stop=self.stop,
             wait=_wait,
             reraise=True,
         )
@@ -83,7 +83,8 @@ class Patience:
             return error.retry_after_seconds <= LONGEST_SLEEP_SECONDS
         return isinstance(error, TransientError)
 
-    def _stop(self, state: tenacity.RetryCallState) -> bool:
+    def stop(self, state: tenacity.RetryCallState) -> bool:
+        """Whether this was the last try: by their number, or because the next would begin too late."""
         return state.attempt_number >= self._tries or state.upcoming_sleep >= self.left()
 
 

@@ -117,6 +117,7 @@ class Allowance:
                 )
             self._sleep(nap)
         with self._lock:
+            self._accepted[answer.spend_id] = 0
             self.spent += answer.units
             self.waited_seconds += self._clock() - started
         return answer
@@ -130,7 +131,8 @@ class Allowance:
     def accepted(self, taken: Grant, units: int) -> None:
         """So many units of a grant were let in by Google, while others of it are still under way."""
         with self._lock:
-            self._accepted[taken.spend_id] = self._accepted.get(taken.spend_id, 0) + units
+            if taken.spend_id in self._accepted:  # else it is settled, and the ledger counts it
+                self._accepted[taken.spend_id] += units
 
     def refused(self, seconds: float) -> None:
         """Gmail said it is too much: nobody asks for this mailbox until then, in whatever process.

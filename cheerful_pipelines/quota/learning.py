@@ -12,7 +12,7 @@ MEASURED_SHARE = 0.95
 """Of what was accepted in the last minute: Google's clock is not ours."""
 
 SMALLEST_STEP_DOWN = 0.9
-LARGEST_STEP_DOWN = 0.5
+LARGEST_STEP_DOWN = 0.4
 LOWEST_SHARE = 0.2
 """Of the assumed limit: refusals that come at random, whatever is asked, must not bring the sync to a halt."""
 
@@ -45,6 +45,8 @@ class Learned(NamedTuple):
     batch_size: int | None = None
     """Calls in one batch request; None: never refused."""
     early_refusals: int = 0
+    is_growing: bool = False
+    """Its last change was a step up, and no refusal has come since."""
     seconds: float = 0.0
 
 
@@ -54,16 +56,16 @@ def after_refusal(known: Learned | None, *, assumed: int, accepted: int, batch_s
     None: nothing new; the call was under way when the limit was lowered.
 
     >>> after_refusal(None, assumed=6000, accepted=3000, batch_size=20)
-    Learned(units_a_minute=2850, batch_size=10, early_refusals=0, seconds=0.0)
+    Learned(units_a_minute=2850, batch_size=10, early_refusals=0, is_growing=False, seconds=0.0)
     >>> after_refusal(None, assumed=6000, accepted=100, batch_size=None)
-    Learned(units_a_minute=6000, batch_size=None, early_refusals=1, seconds=0.0)
+    Learned(units_a_minute=6000, batch_size=None, early_refusals=1, is_growing=False, seconds=0.0)
     """
-    if known is not None and known.seconds < SETTLING_SECONDS:
+    if known is not None and known.seconds < SETTLING_SECONDS and not known.is_growing:
         return None
     now = known or Learned(assumed)
     smaller = now.batch_size
     if batch_size is not None:
-        smaller = max(SMALLEST_BATCH, min(batch_size, now.batch_size or batch_size) // 2)
+        smaller = max(min(SMALLEST_BATCH, batch_size), min(batch_size, now.batch_size or batch_size) // 2)
     early = now.early_refusals + 1 if now.seconds < GROWTH_SECONDS else 1
     if accepted < EARLY_SHARE * now.units_a_minute and early < EARLY_REFUSALS:
         return Learned(now.units_a_minute, smaller, early)
@@ -85,4 +87,4 @@ def after_use(known: Learned, *, assumed: int, used: int, limit: int) -> Learned
     if units >= assumed and known.batch_size is None:
         return None
     batch_size = None if known.batch_size is None else known.batch_size + 1
-    return Learned(min(units, assumed), batch_size)
+    return Learned(min(units, assumed), batch_size, is_growing=True)

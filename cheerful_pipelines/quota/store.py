@@ -26,16 +26,17 @@ _NOTE = sa.text("""
     values (:account_id, :units, :refused, clock_timestamp() + make_interval(secs => :seconds)) returning id
 """)
 _LEARNED = sa.text("""
-    select scope, units_a_minute, batch_size, early_refusals,
+    select scope, units_a_minute, batch_size, early_refusals, is_growing,
            extract(epoch from clock_timestamp() - changed_at)::float8 as seconds
       from quota_learned where scope = any (:scopes)
 """)
 _LEARN = sa.text("""
-    insert into quota_learned (scope, gmail_account_id, units_a_minute, batch_size, early_refusals, changed_at)
-    values (:scope, :account_id, :units_a_minute, :batch_size, :early_refusals, clock_timestamp())
+    insert into quota_learned (scope, gmail_account_id, units_a_minute, batch_size, early_refusals, is_growing,
+                               changed_at)
+    values (:scope, :account_id, :units_a_minute, :batch_size, :early_refusals, :is_growing, clock_timestamp())
     on conflict (scope) do update
        set units_a_minute = excluded.units_a_minute, batch_size = excluded.batch_size,
-           early_refusals = excluded.early_refusals, changed_at = excluded.changed_at
+           early_refusals = excluded.early_refusals, is_growing = excluded.is_growing, changed_at = excluded.changed_at
 """)
 _FORGET = sa.text("delete from quota_learned where scope = :scope")
 _REFUSE = sa.text("update quota_spend set refused_units = refused_units + :units where id = :id")
@@ -151,6 +152,7 @@ class QuotaStore:
                 "units_a_minute": learned.units_a_minute,
                 "batch_size": learned.batch_size,
                 "early_refusals": learned.early_refusals,
+                "is_growing": learned.is_growing,
             },
         )
 

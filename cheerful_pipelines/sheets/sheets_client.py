@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential_jitter
 
 from cheerful_pipelines.errors import (
@@ -19,6 +19,8 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, POLL_SECONDS, Limit, finish_within
+from cheerful_pipelines.google.patience import Patience
 from cheerful_pipelines.quota.allowance import Allowance
 from cheerful_pipelines.quota.sheets_store import CallKind, sheets_allowances
 from cheerful_pipelines.settings import Settings
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
 MAX_TRIES = 4
 LONGEST_WAIT_SECONDS = 60.0
 """A longer Retry-After is not slept through here: the run ends and comes back."""
+
+SHEET_LIMIT = Limit(60.0, BATCH_BYTES_A_SECOND)
+"""One read or write: Google needs tens of seconds for a large sheet with formulas, and 50,000 rows over a slow line
+need their time."""
+
+TOTAL_SECONDS = 240.0
+"""All tries of one call and the waits between them; waits for quota do not count."""
 
 ROWS_A_READ = 12_500
 CELLS_A_READ = 325_000
@@ -74,8 +83,9 @@ class SheetsClient:
     # --- reading ---
 
     def drive_version(self, spreadsheet_id: str, *, tries: int = MAX_TRIES) -> str:
-        """Drive's version of the file: another text after every change. One cheap call; sensors try once.
+        """Drive's version of the file: another text after every change. One cheap call.
 
+        Sensors try once: then it ends within POLL_SECONDS of wall-clock time, login included, or raises SlowCallError.
         Raises NotFoundError for a file in the trash, PermanentError for one that is not a Google Sheet.
         """
         params = {"fields": "version,trashed,mimeType", "supportsAllDrives": "true"}
@@ -224,26 +234,39 @@ class SheetsClient:
         tries: int = MAX_TRIES,
     ) -> dict[str, Any]:
         assert not transaction_is_open(), "a transaction is open during a call to Google"
+        patience = Patience(tries, total_seconds=TOTAL_SECONDS)
+        limit = Limit(POLL_SECONDS) if tries == 1 and kind is None else SHEET_LIMIT
         retrying = Retrying(
-            stop=stop_after_attempt(tries),
+            stop=patience.stop,
             wait=self._wait,
             retry=retry_if_exception(lambda error: _is_worth_another_try(error, is_repeatable=is_repeatable)),
             reraise=True,
         )
         try:
-            return retrying(lambda: self._paced(once, kind))
+            return retrying(lambda: self._paced(once, kind, patience, limit))
         except AuthError:
             self._session = None  # the next call reads the credentials anew: a mended login needs no restart
             raise
 
-    def _paced(self, once: Callable[["SheetsSession"], dict[str, Any]], kind: CallKind | None) -> dict[str, Any]:
+    def _paced(
+        self,
+        once: Callable[["SheetsSession"], dict[str, Any]],
+        kind: CallKind | None,
+        patience: Patience,
+        limit: Limit,
+    ) -> dict[str, Any]:
         """One request within the quota; a refusal holds everybody back who shares the login."""
+
+        def request() -> dict[str, Any]:
+            return finish_within(patience.limit(limit), lambda: once(self._signed_in()), name="Sheets call")
+
         allowance = self._allowances.get(kind) if kind is not None else None
         if allowance is None:
-            return once(self._signed_in())
-        taken = allowance.take(1, at_least=1)
+            return request()
+        with patience.paused():
+            taken = allowance.take(1, at_least=1)
         try:
-            return once(self._signed_in())
+            return request()
         except ThrottledError as error:
             allowance.refused(min(error.retry_after_seconds or self._first_wait_seconds, LONGEST_WAIT_SECONDS))
             raise

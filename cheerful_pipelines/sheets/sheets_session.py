@@ -12,10 +12,12 @@ from urllib.parse import unquote
 import gspread
 import requests
 from google.auth.exceptions import GoogleAuthError, RefreshError
+from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2.credentials import Credentials as UserCredentials
 from google.oauth2.service_account import Credentials as ServiceAccountCredentials
 
 from cheerful_pipelines.errors import AuthError, ConfigurationError, TransientError
+from cheerful_pipelines.google.watched_requests import watched
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_errors import error_of_answer
 
@@ -24,6 +26,7 @@ SCOPES = (
     "https://www.googleapis.com/auth/drive.metadata.readonly",
 )
 TIMEOUT_SECONDS = (10.0, 60.0)
+"""(to connect, between two reads); the whole call has a limit of its own in sheets_client.py."""
 _GOOGLE_TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105  an address, no secret
 
 
@@ -31,7 +34,9 @@ class SheetsSession(gspread.HTTPClient):
     """gspread's HTTP client with our endpoints, time limits and errors. `reader`: whom to share with."""
 
     def __init__(self, credentials: Any, *, endpoint_of: Callable[[str], str], reader: str) -> None:
-        super().__init__(credentials)
+        # The login has connections of its own, which are watched as well: a hanging login ends with its call.
+        login = Request(watched(requests.Session()))
+        super().__init__(credentials, session=watched(AuthorizedSession(credentials, auth_request=login)))  # type: ignore[no-untyped-call]
         self.reader = reader
         self._endpoint_of = endpoint_of
 

@@ -131,6 +131,7 @@ quota_learned = sa.Table(
     sa.Column("units_a_minute", sa.Integer, nullable=False),
     sa.Column("batch_size", sa.Integer),  # calls in one batch; null: as many as are configured
     sa.Column("early_refusals", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("is_growing", sa.Boolean, nullable=False, server_default=sa.false()),
     _when("changed_at", nullable=False),
 )
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from googleapiclient.http import BatchHttpRequest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cheerful_pipelines.gmail.batch import decode_batch, encode_batch
@@ -72,3 +72,37 @@ def test_it_reads_what_googles_reader_reads() -> None:
     ours = decode_batch("multipart/mixed; boundary=batch_x", body, ["a1", "b2"])
 
     assert {name: (part.status, json.loads(part.body)) for name, part in ours.items()} == theirs
+
+
+def _ends_of(bodies: list[bytes], *, with_length: bool) -> tuple[str, bytes, list[int]]:
+    """(Content-Type, body, where each part ends)."""
+    whole, ends = b"", []
+    for number, body in enumerate(bodies):
+        length = f"Content-Length: {len(body)}\r\n" if with_length else ""
+        head = (
+            f"--batch_x\r\nContent-Type: application/http\r\nContent-ID: <response-id{number}>\r\n\r\n"
+            f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{length}\r\n"
+        )
+        whole += head.encode() + body
+        ends.append(len(whole) if with_length else len(whole) + len(b"\r\n--batch_x"))
+        whole += b"\r\n"
+    return "multipart/mixed; boundary=batch_x", whole + b"--batch_x--\r\n", ends
+
+
+@given(
+    bodies=st.lists(st.binary(max_size=40).filter(lambda body: b"\n" not in body and b"\r" not in body), max_size=4),
+    with_length=st.booleans(),
+    is_told=st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_body_cut_at_any_byte_gives_exactly_the_parts_that_came_whole(
+    bodies: list[bytes], with_length: bool, is_told: bool
+) -> None:
+    content_type, whole, ends = _ends_of(bodies, with_length=with_length)
+    names = [f"id{number}" for number in range(len(bodies))]
+    for cut in range(len(whole) + 1):
+        found = decode_batch(content_type if is_told else "", whole[:cut], names)
+
+        came = [number for number, end in enumerate(ends) if end <= cut]
+        assert sorted(found) == [f"id{number}" for number in came]
+        assert all(found[f"id{number}"].body == bodies[number] for number in came)

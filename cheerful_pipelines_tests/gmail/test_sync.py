@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import AuthError, PermanentError, ThrottledError
+from cheerful_pipelines.errors import AuthError, PermanentError, ThrottledError, TransientError
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
@@ -48,7 +48,8 @@ def test_the_first_sync_lists_and_the_next_follow_history(mailbox: Mailbox) -> N
     assert mailbox.stored() == mailbox.on_server()
 
 
-def test_a_service_account_opens_a_mailbox_by_delegation_and_no_other(mailbox: Mailbox) -> None:
+def _robot(mailbox: Mailbox) -> str:
+    """Credentials of a service account with domain-wide delegation."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -60,13 +61,29 @@ def test_a_service_account_opens_a_mailbox_by_delegation_and_no_other(mailbox: M
         "private_key": pem,
         "token_uri": f"{mailbox.google.url}/token",
     }
+    return json.dumps(robot)
+
+
+def test_a_clock_of_ours_that_is_wrong_is_not_the_accounts_fault(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = mailbox.clients.client_for(_robot(mailbox), address="mia@brand.example")
+    an_hour_ahead = datetime.now(UTC).replace(tzinfo=None) + timedelta(hours=1)
+    monkeypatch.setattr("google.auth._helpers.utcnow", lambda: an_hour_ahead)
+
+    with pytest.raises(TransientError, match="clock of this machine"):
+        client.profile()
+
+
+def test_a_service_account_opens_a_mailbox_by_delegation_and_no_other(mailbox: Mailbox) -> None:
+    robot = _robot(mailbox)
     mailbox.deliver(1)
-    mailbox.account = an_account(mailbox.database, credentials_json=json.dumps(robot))
+    mailbox.account = an_account(mailbox.database, credentials_json=robot)
 
     report = mailbox.sync()
 
     assert report.inserted == 1
-    stranger = mailbox.clients.client_for(json.dumps(robot), address="nobody@brand.example")
+    stranger = mailbox.clients.client_for(robot, address="nobody@brand.example")
     with pytest.raises(AuthError, match="invalid_grant"):
         stranger.profile()
 

@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("units_a_minute", sa.Integer(), nullable=False),
         sa.Column("batch_size", sa.Integer()),
         sa.Column("early_refusals", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("is_growing", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("changed_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["gmail_account_id"], ["gmail_account.id"], name=op.f("fk_quota_learned_gmail_account_id_gmail_account")
