@@ -750,7 +750,11 @@ alert = sa.Table(
     _when("opened_at", nullable=False),
     _when("resolved_at"),
     sa.Column("said", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False, server_default="error"),
+    _when("since"),  # when it began; opened_at: when it was noticed
+    sa.Column("run_id", sa.Text),  # the run that shows it
     _one_of("said", "nothing", "opened", "resolved"),
+    _one_of("severity", "critical", "error", "warning"),
 )
 
 # --- who signs in to the web UI: nobody's client data, no address, only keyed hashes ---------------------------------
