@@ -126,9 +126,13 @@ def drill(found: Neighbours, minutes: float, mailboxes: int, sheets: int) -> int
     print(f"{mailboxes} mailboxes were listed after {listed:.0f} s, {sheets} sheets are imported", flush=True)
     hanging, dripping, closed = found.aliases[0], found.aliases[1], found.slugs[0]
     lasting = minutes * 60 + 2 * PATIENCE_SECONDS
-    found.google.inject_fault("", 200, kind="hang", mailbox=found.address(hanging), lasting_seconds=lasting)
-    found.google.inject_fault("", 200, kind="drip", mailbox=found.address(dripping), lasting_seconds=lasting)
-    found.google.inject_fault(closed, 200, kind="hang", lasting_seconds=lasting)
+    found.google.inject_fault(
+        path_contains="", status=200, kind="hang", mailbox=found.address(hanging), lasting_seconds=lasting
+    )
+    found.google.inject_fault(
+        path_contains="", status=200, kind="drip", mailbox=found.address(dripping), lasting_seconds=lasting
+    )
+    found.google.inject_fault(path_contains=closed, status=200, kind="hang", lasting_seconds=lasting)
     mail, imports = list[float](), list[float]()
     ends_at, number = time.monotonic() + minutes * 60, 0
     while time.monotonic() < ends_at:

@@ -401,18 +401,20 @@ def test_a_shared_run_that_fails_is_asked_for_again_for_exactly_the_failed_campa
 
 
 def test_a_shared_run_that_failed_before_any_campaign_is_asked_for_again_as_a_whole(eight: RealDaemon) -> None:
-    sound = fan_out_location.RESOURCES["classifier"]
+    is_away = True
 
     @dg.resource
-    def refused(_context: dg.InitResourceContext) -> None:
-        raise TransientError("The database cannot be reached.")
+    def classifier(_context: dg.InitResourceContext) -> LocalClassifier:
+        if is_away:
+            raise TransientError("The database cannot be reached.")
+        return LocalClassifier()
 
-    fan_out_location.RESOURCES["classifier"] = refused
+    fan_out_location.RESOURCES["classifier"] = classifier
     (first,) = eight.look()
     found = [eight.look(minutes=minutes) for minutes in (0.5, 1.0)]
     second_key = found[1][0].tags["dagster/run_key"]
     soon = eight.look(minutes=1.0)
-    fan_out_location.RESOURCES["classifier"] = sound
+    is_away = False
     (third,) = eight.look(minutes=1.5)
 
     assert first.status == dg.DagsterRunStatus.FAILURE
