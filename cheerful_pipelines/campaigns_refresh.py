@@ -62,8 +62,10 @@ def refresh_each(
                 for event in _refreshed(slug, database, blobs, classifier, settings, run_id=context.run_id):
                     context.log_event(event)  # type: ignore[arg-type]  # its annotation leaves out what it takes
                 failures.clear([unit])
+                logger.info("campaign_done")
             except Exception as error:
                 errors[unit] = cause = _cause(error)
+                logger.warning("campaign_failed", failure_class=failure_class_of(cause), error=type(cause).__name__)
                 context.log.warning(f"{slug}: {told(cause)[0]}")
                 _record(failures, unit, cause, run_id=context.run_id, watermark=watermark)
     if errors:

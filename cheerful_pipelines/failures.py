@@ -6,6 +6,7 @@ only, whatever the class.
 """
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.orchestration.retries import FAILURE_CLASSES, FailureClass
 from cheerful_pipelines.storage.passing_errors import as_passing_error
 
@@ -31,6 +33,8 @@ DATABASE_RETRY = dg.RetryPolicy(max_retries=3, delay=2, backoff=dg.Backoff.EXPON
 
 LONGEST_WAIT_IN_A_RUN_SECONDS = 60.0
 """A longer Retry-After ends the run instead of holding a worker; the account's `not_before` takes over."""
+
+logger = get_logger(__name__)
 
 _INTERRUPTS = (KeyboardInterrupt, SystemExit, DagsterExecutionInterruptedError)
 _CLASS_OF_NAME: Mapping[str, FailureClass] = {
@@ -77,19 +81,24 @@ def failure_class_of(error: BaseException) -> FailureClass:
 def dagster_failures() -> Iterator[None]:
     """Wrap the body of an asset or op: every exception leaves as the Failure that its class asks for.
 
-    A bug stays as it is, so that Dagster shows where it happened; so does an interrupt.
+    A bug stays as it is, so that Dagster shows where it happened; so does an interrupt. The run's log gets a line of
+    ours either way, which names the work (logs.py).
     """
+    began = time.monotonic()
     try:
         yield
+        logger.info("work_done", seconds=round(time.monotonic() - began, 2))
     except (dg.Failure, dg.RetryRequested):
         raise
     except ThrottledError as error:
+        logger.warning("work_failed", failure_class="throttled", error=type(error).__name__)
         wait = error.retry_after_seconds
         if wait is not None and wait <= LONGEST_WAIT_IN_A_RUN_SECONDS:
             raise dg.RetryRequested(max_retries=3, seconds_to_wait=wait) from error
         raise as_failure(error, allow_retries=wait is None) from error
     except Exception as error:
         kind = failure_class_of(error)
+        logger.warning("work_failed", failure_class=kind, error=type(error).__name__)
         if kind == "unknown":
             raise
         raise as_failure(error, allow_retries=kind == "transient") from error

@@ -66,10 +66,18 @@ def current_fields() -> dict[str, Any]:
 
 
 def configure_logging(*, level: int = logging.INFO) -> None:
-    """At a server's entry: everything from this level up to stderr, that of libraries included."""
+    """At a server's entry: our lines from this level up to stderr, and warnings of libraries."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines(current_fields))
+    handler.addFilter(_is_for_stderr)
     logging.basicConfig(level=level, handlers=[handler])
+
+
+def _is_for_stderr(record: logging.LogRecord) -> bool:
+    """Not what Dagster's own handlers print already, nor the small talk of libraries (alembic's plugins)."""
+    if record.name.partition(".")[0].partition("-")[0] == "dagster":
+        return False
+    return record.name.startswith(OUR_LOGGERS) or record.levelno >= logging.WARNING
 
 
 def log_folder() -> Path | None:

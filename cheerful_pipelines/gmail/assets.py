@@ -222,6 +222,8 @@ class _Ledger:
         """Write it down, and return it in words. Where even that fails, the run itself tells of it."""
         unit, watermark = unit_of(self._run, self._kind, alias)
         self._errors[unit] = error
+        kind = failure_class_of(error)
+        logger.warning("mailbox_failed", account=alias, failure_class=kind, error=type(error).__name__)
         now = datetime.now(UTC)
         try:
             if settle_account(self._campaigns, self._campaigns.account(alias), error, now=now):
@@ -233,6 +235,7 @@ class _Ledger:
 
     def succeeds(self, alias: str) -> None:
         """Nothing of this mailbox fails."""
+        logger.info("mailbox_done", account=alias)
         unit, _ = unit_of(self._run, self._kind, alias)
         if unit not in self._errors:
             self._failures.clear([unit])
