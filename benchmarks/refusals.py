@@ -37,6 +37,8 @@ def main() -> None:
         minutes = watch(bench, mailbox, minutes=wanted.minutes)
     calls, refused = (sum(minute[number] for minute in minutes[1:]) for number in (0, 1))
     share = refused / calls if calls else 0.0
+    if not sum(minute[1] for minute in minutes):
+        raise SystemExit("Nothing was refused at all: the real limit was never reached, so this shows nothing.")
     verdict = "yes" if calls and share < BAR else "NO"
     print(f"after the first minute: {refused} of {calls} calls refused, {share:.2%} (under {BAR:.0%}: {verdict})")
 

@@ -5,6 +5,7 @@
     ├── TransientError            5xx, reset, timeout, database away: try again, with backoff
     │   ├── ThrottledError        429 and its 403 twins; .retry_after_seconds where Google said so
     │   └── SlowCallError         a call, or one mailbox's work, passed its limit of wall-clock time
+    │       └── OutOfTimeError    a mailbox's time was over before a call was begun
     ├── AuthError                 the account or the credentials were refused; a person must reconnect
     └── PermanentError            fails once; trying again cannot help
         ├── NotFoundError         404: the sheet, tab or message is not there
@@ -55,6 +56,10 @@ class ThrottledError(TransientError):
 
 class SlowCallError(TransientError):
     """A call, or all work for one mailbox or sheet, took longer than its wall-clock limit and was ended."""
+
+
+class OutOfTimeError(SlowCallError):
+    """The time for a mailbox was over before a call was begun: nothing was slow, and the next run goes on."""
 
 
 class AuthError(CheerfulError):

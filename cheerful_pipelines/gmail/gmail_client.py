@@ -232,19 +232,26 @@ class GmailClient:
             # One entry in the ledger for several batches: it costs more than the batch's own work.
             taken = self._take(price * min(len(rest), MESSAGES_A_GRANT), at_least=price)
             now, rest = rest[: taken.units // price], rest[taken.units // price :]
-            try:
-                yield from self._fetch_granted(now, taken)
-            finally:
-                self._allowance.over(taken)
+            yield from self._fetch_granted(now, taken)
 
     def _take(self, wanted: int, *, at_least: int) -> Grant:
         return self._allowance.take(wanted, at_least=at_least, ends_at=self._ends_at)
 
     def _fetch_granted(self, ids: Sequence[str], taken: Grant) -> Iterator[FetchedMessage | FetchFailure]:
         size = min(self._batch_size, taken.batch_size or self._batch_size)
+        batches = list(in_batches(ids, size))
+        paid = _Paid(taken, len(batches), self._allowance.over)
         under_way: list[Future[_Fetched]] = [
-            self._threads.pool().submit(self._fetch_batch, batch, taken) for batch in in_batches(ids, size)
+            self._threads.pool().submit(self._fetch_batch, batch, paid) for batch in batches
         ]
+        try:
+            yield from self._come(under_way)
+        finally:
+            paid.over()
+
+    @staticmethod
+    def _come(under_way: Sequence["Future[_Fetched]"]) -> Iterator[FetchedMessage | FetchFailure]:
+        """What the batches brought; then the first error, if one failed."""
         error: CheerfulError | None = None
         for future in under_way:
             if error is not None and future.cancel():
@@ -272,7 +279,7 @@ class GmailClient:
             includeSpamTrash=True,
         )
 
-    def _fetch_batch(self, ids: Sequence[str], paid: Grant) -> "_Fetched":
+    def _fetch_batch(self, ids: Sequence[str], paid: "_Paid") -> "_Fetched":
         """Ask until every part has come, is gone, or has failed too often. Never raises for a part's own fault."""
         work = _BatchWork(ids)
         patience = Patience(self._tries, ends_at=self._ends_at)
@@ -280,7 +287,10 @@ class GmailClient:
             for attempt in patience.attempts():
                 with attempt:
                     number = attempt.retry_state.attempt_number
-                    self._ask_waiting(work, patience, paid if number == 1 else None)
+                    try:
+                        self._ask_waiting(work, patience, paid.grant if number == 1 else None)
+                    finally:
+                        paid.first_ask_is_over(number)
                     if work.waiting and number < self._tries:
                         worst = worst_of(work.errors[one] for one in work.waiting)
                         if isinstance(worst, AuthError) and number <= TOKEN_RENEWALS:
@@ -426,6 +436,35 @@ class _Threads:
             if self._pool is None:
                 self._pool = ContextThreadPoolExecutor(self._count, thread_name_prefix="gmail")
             return self._pool
+
+
+class _Paid:
+    """A grant that several batches share: settled as soon as each was asked for once.
+
+    Later tries take units of their own; while they wait for them, the first ones must not be held.
+    """
+
+    def __init__(self, grant: Grant, batches: int, settle: Callable[[Grant], None]) -> None:
+        self.grant = grant
+        self._left, self._settle = batches, settle
+        self._lock = threading.Lock()
+
+    def first_ask_is_over(self, attempt: int) -> None:
+        """One batch was answered, or failed, at this attempt; only the first counts."""
+        if attempt > 1:
+            return
+        with self._lock:
+            self._left -= 1
+            is_last = self._left == 0
+        if is_last:
+            self._settle(self.grant)
+
+    def over(self) -> None:
+        """Nothing more will be asked: settle it, if that has not happened."""
+        with self._lock:
+            is_open, self._left = self._left > 0, 0
+        if is_open:
+            self._settle(self.grant)
 
 
 class _Fetched(NamedTuple):

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import AccountMark, GmailAccount
-from cheerful_pipelines.errors import HistoryExpiredError, PermanentError, PoisonError, ThrottledError
+from cheerful_pipelines.errors import HistoryExpiredError, OutOfTimeError, PermanentError, PoisonError, ThrottledError
 from cheerful_pipelines.gmail import relevance
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import (
@@ -91,7 +91,7 @@ class MailboxSync:
         except _Partial as partial:
             self._store.note_progress(self._account.id)
             report = added(report, partial.report).model_copy(update={"is_partial": True})
-        except ThrottledError:
+        except (ThrottledError, OutOfTimeError):
             if not self._is_almost_over():
                 raise
             self._store.note_progress(self._account.id)
@@ -117,9 +117,10 @@ class MailboxSync:
         except _Partial as partial:
             self._store.note_progress(self._account.id)
             counts, is_complete = partial.report, False
-        except ThrottledError:
+        except (ThrottledError, OutOfTimeError):
             if not self._is_almost_over():
                 raise
+            self._store.note_progress(self._account.id)
             is_complete = False
         return ArchiveReport(
             listed=len(listed),
@@ -338,7 +339,7 @@ class MailboxSync:
                 total = added(total, self._rest_of_threads(kept, in_scope))
             except _Partial as partial:
                 raise _Partial(added(total, partial.report)) from None
-            if isinstance(error, ThrottledError) and self._is_almost_over():
+            if isinstance(error, ThrottledError | OutOfTimeError) and self._is_almost_over():
                 raise _Partial(total)  # the quota did not reach for all of it
             if error is not None:
                 raise error

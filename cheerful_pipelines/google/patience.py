@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import tenacity
 
-from cheerful_pipelines.errors import SlowCallError, ThrottledError, TransientError
+from cheerful_pipelines.errors import OutOfTimeError, SlowCallError, ThrottledError, TransientError
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS, Limit
 from cheerful_pipelines.quota.allowance import LONGEST_SLEEP_SECONDS
 
@@ -47,10 +47,10 @@ class Patience:
         return left if self.ends_at is None else min(left, self.ends_at - now)
 
     def limit(self, of_call: Limit) -> Limit:
-        """The limit of the next call. Raises SlowCallError if no time is left for it."""
+        """The limit of the next call. Raises OutOfTimeError if no time is left for it."""
         left = self.left()
         if left <= 0:
-            raise SlowCallError("The time for this piece of work is over.")
+            raise OutOfTimeError("The time for this piece of work is over.")
         return of_call.within(left)
 
     @contextmanager
@@ -76,6 +76,8 @@ class Patience:
         )
 
     def _is_worth_repeating(self, error: BaseException) -> bool:
+        if isinstance(error, OutOfTimeError):
+            return False
         if isinstance(error, SlowCallError):
             self._slow += 1
             return self._slow < SLOW_TRIES

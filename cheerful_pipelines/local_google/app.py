@@ -113,7 +113,9 @@ class LocalGoogle:
         try:
             if route.api not in _OPEN:
                 call.subject = self._subject(call)
-            wait = self._meter.seconds_until(call.mailbox, self._meter.price(route.name, route.units))
+            # The handler, which names the mailbox, has not been asked yet: a refused call must not do anything.
+            mailbox = call.subject if route.api == "gmail" else ""
+            wait = self._meter.seconds_until(mailbox, self._meter.price(route.name, route.units))
             if wait:
                 status = int(self._meter.limits.refusal)
                 return fault_answer(refusal(status, wait), route.api)

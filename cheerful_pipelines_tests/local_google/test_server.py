@@ -146,6 +146,21 @@ def timed_out(call):
     return time.monotonic() - started
 
 
+def test_a_mailbox_that_used_up_its_minute_is_refused_and_the_others_are_not(google, mia):
+    google.add_mailbox("bo@brand.example")
+    bo = gmail(google, "bo@brand.example")
+    google.set_limits(units_a_minute=2, refusal="403")
+
+    profile(mia), profile(mia)
+    with pytest.raises(HttpError) as caught:
+        profile(mia)
+
+    assert caught.value.error_details[0]["reason"] == "userRateLimitExceeded"
+    assert "retry-after" not in caught.value.resp
+    assert profile(bo)["emailAddress"] == "bo@brand.example"
+    assert google.counters()["refused"] == 1
+
+
 def test_one_mailbox_hangs_for_a_while_and_the_others_do_not(google, mia):
     google.add_mailbox("bo@brand.example")
     bo = gmail(google, "bo@brand.example")
