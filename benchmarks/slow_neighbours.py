@@ -75,6 +75,20 @@ class Neighbours(System):
                 starts_at=datetime.now(UTC) - timedelta(days=2), spreadsheet_id=slug, sender_aliases=self.aliases,
             )  # fmt: skip
 
+    def timeline(self) -> None:
+        """What the runs of the last minutes did: asked for, started and ended, in seconds before now."""
+        query = (
+            "select pipeline_name, status, extract(epoch from now() at time zone 'utc' - create_timestamp)::int as asked, "
+            "(extract(epoch from now()) - start_time)::int as began, (extract(epoch from now()) - end_time)::int as over, "
+            "(select string_agg(value, ' ') from run_tags t where t.run_id = runs.run_id and key in "
+            "('cheerful/sync', 'cheerful/work', 'cheerful/kind')) as what from runs order by id desc limit 60"
+        )
+        with self.dagsters.connect() as connection:
+            for row in reversed(connection.execute(sa.text(query)).all()):
+                print(
+                    f"{row.pipeline_name} {row.status} asked {row.asked} began {row.began} over {row.over} {row.what}"
+                )
+
     @staticmethod
     def address(alias: str) -> str:
         """Of a mailbox."""
@@ -145,6 +159,7 @@ def drill(found: Neighbours, minutes: float, mailboxes: int, sheets: int) -> int
         mail.append(took(lambda alias=alias, messages=messages: found.stored(alias) > messages))
         imports.append(mail[-1] + took(lambda slug=slug, people=people: found.people(slug) >= people))
         print(f"mail {mail[-1]:.1f} s, sheet {imports[-1]:.1f} s", flush=True)
+    found.timeline()
     print(
         f"\nslowest mail of another mailbox {max(mail):.1f} s of {len(mail)}, slowest import of another sheet "
         f"{max(imports):.1f} s; bar {BAR_SECONDS:.0f} s"

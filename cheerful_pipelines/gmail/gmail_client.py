@@ -415,7 +415,10 @@ class GmailClient:
         except CheerfulError:
             raise
         except Exception as error:
-            raise translated(error, operation) from error
+            found = translated(error, operation)
+            if isinstance(found, AuthError) or isinstance(error, OSError):
+                self._local.__dict__.pop("way", None)  # the next call would only find the broken connection
+            raise found from error
 
     def _way(self) -> "Transport":
         if not hasattr(self._local, "way"):

@@ -10,7 +10,7 @@ from cheerful_pipelines.orchestration.side_by_side import SideBySide, in_circle,
 
 
 def test_a_call_that_hangs_is_late_and_is_not_asked_again_until_it_has_ended() -> None:
-    polls, gate, asked = SideBySide(at_once=2, seconds=0.4), threading.Event(), list[str]()
+    polls, gate, asked = SideBySide(at_once=2, seconds=2.0), threading.Event(), list[str]()
 
     def call(name: str) -> str:
         asked.append(name)

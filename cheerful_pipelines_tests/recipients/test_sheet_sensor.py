@@ -132,7 +132,7 @@ def test_a_sheet_whose_poll_hangs_delays_itself_only(database: Database, monkeyp
                 gate.wait(60)
             return super().drive_version(spreadsheet_id, tries=tries)
 
-    monkeypatch.setattr(sheet_sensors, "_POLLS", SideBySide(at_once=2, seconds=0.5))
+    monkeypatch.setattr(sheet_sensors, "_POLLS", SideBySide(at_once=2, seconds=5.0))
     sheets, cursor = Hanging(autumn="8", spring="8", summer="8"), None
     with dg.DagsterInstance.ephemeral() as instance:
         for _ in range(3):
