@@ -1,7 +1,7 @@
 """Every parser of what comes from outside, fed with rubbish: `python benchmarks/fuzz.py --minutes 30`.
 
 Coverage-guided (atheris, libFuzzer); begins with invented mails, sheets and answers, and with the real mail beside the
-project where that is there. Ends at the first crash, at anything that takes more than half a second of the CPU, or when the
+project where that is there. Ends at the first crash, at anything that takes over half a CPU second, or when the
 time is over. What a parser may raise is what its docstring says: our own errors. Atheris is no part of the lock: pip
 install atheris.
 """

@@ -24,7 +24,7 @@ from cheerful_pipelines.failures import run_failure
 from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work, WorkFailure, due
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
-from cheerful_pipelines.run_retries import is_being_repeated
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
@@ -175,14 +175,6 @@ def unfinished_runs(instance: dg.DagsterInstance, kinds: Sequence[str]) -> list[
     """Runs of these kinds that are queued or under way."""
     which = dg.RunsFilter(statuses=UNFINISHED, tags={KIND_TAG: list(kinds)})
     return [record.dagster_run for record in instance.get_run_records(which)]
-
-
-def ended_at(record: dg.RunRecord) -> datetime:
-    """When a run ended."""
-    if record.end_time is not None:
-        return datetime.fromtimestamp(record.end_time, UTC)
-    updated = record.update_timestamp
-    return updated if updated.tzinfo else updated.replace(tzinfo=UTC)
 
 
 def unit_of(run: dg.DagsterRun, kind: str, name: str) -> tuple[str, str | None]:

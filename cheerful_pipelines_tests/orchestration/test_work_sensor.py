@@ -121,6 +121,18 @@ def test_a_run_that_failed_is_written_down_once_and_asked_for_when_the_table_say
     assert run.run_id[:8] in again[0].key, "a key of its own, or Dagster would skip it"
 
 
+def test_a_run_that_dagster_is_about_to_repeat_is_not_asked_for_too(
+    instance: dg.DagsterInstance, database: Database
+) -> None:
+    """A stop interrupted it: Dagster's run retries say so in a tag, or that they gave up."""
+    run = _run(instance, DagsterExecutionInterruptedError(), {SPRING.unit: SPRING.watermark})
+    instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    assert _due(instance, database, SPRING) == []
+
+    instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})
+    assert [one.unit for one in _due(instance, database, SPRING)] == [SPRING.unit]
+
+
 def test_a_crashed_and_a_canceled_run_are_told_apart(instance: dg.DagsterInstance) -> None:
     @dg.job
     def job() -> None:

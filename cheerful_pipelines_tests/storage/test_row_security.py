@@ -115,8 +115,8 @@ def _fill_what_is_empty(database: Database) -> None:
                 "insert into person_request (user_id, kind, address_hash, requested_by) "
                 "select user_id, 'export', :words, :words from campaign where slug = :slug",
                 "insert into work_failure (unit, user_id, failure_class, error, attempts, first_failed_at, failed_at, "
-                "next_try_at, summary, what_to_do) select 'campaign:' || slug, user_id, 'unknown', 'E', 1, now(), now(), "
-                "now(), :words, '' from campaign where slug = :slug",
+                "next_try_at, summary, what_to_do) select 'campaign:' || slug, user_id, 'unknown', '', 1, now(), "
+                "now(), now(), :words, '' from campaign where slug = :slug",
                 "insert into backfill_part (backfill_id, number, stage, partition_key, state) "
                 "values (:backfill, 1, 'sheet', :slug, 'waiting')",
             ):
