@@ -142,8 +142,8 @@ class _Stderr(logging.StreamHandler[Any]):
         super().__init__(sys.stderr)
         self.setLevel(level)
 
-    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+    def filter(self, record: logging.LogRecord) -> bool:
         """In a run Dagster's console prints them, in a server of ours the root logger."""
         handlers = logging.getLogger(OUR_LOGGERS).handlers
         is_in_run = any(type(handler).__name__ == "DagsterLogHandler" for handler in handlers)
-        return False if is_in_run or logging.getLogger().handlers else super().filter(record)
+        return not (is_in_run or logging.getLogger().handlers) and bool(super().filter(record))

@@ -31,12 +31,14 @@ class JsonLogFile(logging.Handler):
     ) -> None:
         super().__init__(level)
         if folder is None:  # made by Dagster, from dagster.yaml
-            from cheerful_pipelines.logs import log_folder as folder  # late: that module uses this one
+            from cheerful_pipelines.logs import log_folder  # late: that module uses this one
+
+            folder = log_folder
         self._folder, self._largest_bytes = folder, largest_bytes
 
-    def filter(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+    def filter(self, record: logging.LogRecord) -> bool:
         """Not what is in the file already."""
-        return False if getattr(record, _WRITTEN, False) else super().filter(record)
+        return not getattr(record, _WRITTEN, False) and bool(super().filter(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append it. A disk that is full or away costs the line, never the work."""

@@ -89,7 +89,7 @@ class JsonLines(logging.Formatter):
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
             **_run_of(meta),
             **self._current_fields(),
-            **exception_fields(record.exc_info),  # type: ignore[arg-type]
+            **exception_fields(record.exc_info),
             **_own_fields(text),
             "process": record.process,
         }
