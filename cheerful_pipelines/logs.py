@@ -146,4 +146,4 @@ class _Stderr(logging.StreamHandler[Any]):
         """In a run Dagster's console prints them, in a server of ours the root logger."""
         handlers = logging.getLogger(OUR_LOGGERS).handlers
         is_in_run = any(type(handler).__name__ == "DagsterLogHandler" for handler in handlers)
-        return False if is_in_run or logging.getLogger().handlers else bool(super().filter(record))
+        return not (is_in_run or logging.getLogger().handlers) and bool(super().filter(record))

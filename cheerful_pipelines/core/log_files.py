@@ -38,7 +38,7 @@ class JsonLogFile(logging.Handler):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Not what is in the file already."""
-        return False if getattr(record, _WRITTEN, False) else bool(super().filter(record))
+        return not getattr(record, _WRITTEN, False) and bool(super().filter(record))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Append it. A disk that is full or away costs the line, never the work."""

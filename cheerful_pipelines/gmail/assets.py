@@ -202,6 +202,7 @@ def _each(
         if not isinstance(outcome, dict):
             continue
         ledger.succeeds(alias)
+        logger.info("mailbox_done", account=alias, partition=str(key))
         if len(context.partition_keys) == 1:
             yield dg.MaterializeResult(metadata=outcome)
         else:
@@ -235,7 +236,6 @@ class _Ledger:
 
     def succeeds(self, alias: str) -> None:
         """Nothing of this mailbox fails."""
-        logger.info("mailbox_done", account=alias)
         unit, _ = unit_of(self._run, self._kind, alias)
         if unit not in self._errors:
             self._failures.clear([unit])
