@@ -78,8 +78,10 @@ class Neighbours(System):
     def timeline(self) -> None:
         """What the runs of the last minutes did: asked for, started and ended, in seconds before now."""
         query = (
-            "select pipeline_name, status, extract(epoch from now() at time zone 'utc' - create_timestamp)::int as asked, "
-            "(extract(epoch from now()) - start_time)::int as began, (extract(epoch from now()) - end_time)::int as over, "
+            "select pipeline_name, status, "
+            "extract(epoch from now() at time zone 'utc' - create_timestamp)::int as asked, "
+            "(extract(epoch from now()) - start_time)::int as began, "
+            "(extract(epoch from now()) - end_time)::int as over, "
             "(select string_agg(value, ' ') from run_tags t where t.run_id = runs.run_id and key in "
             "('cheerful/sync', 'cheerful/work', 'cheerful/kind')) as what from runs order by id desc limit 60"
         )

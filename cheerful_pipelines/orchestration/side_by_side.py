@@ -56,8 +56,9 @@ class SideBySide:
         to_ask = [name for name in names if name not in hanging and name not in answered]
         round_ = _Round(to_ask)
         for number in range(min(self._at_once, len(to_ask))):
-            target = in_this_context(self._work)
-            threading.Thread(target=target, args=(round_, ends_at, call), name=f"ask-{number}", daemon=True).start()
+            threading.Thread(
+                target=in_this_context(self._work), args=(round_, ends_at, call), name=f"ask-{number}", daemon=True
+            ).start()
         awaited = {name for name in to_ask if name not in slow}
         while len(answered) < len(names) - len(hanging):
             if not awaited:

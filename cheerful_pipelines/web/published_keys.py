@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jwt
 
+from cheerful_pipelines.core.context_threads import in_this_context
 from cheerful_pipelines.errors import TransientError
 from cheerful_pipelines.web.provider import Answer, call
 
@@ -64,7 +65,8 @@ class PublishedKeys:
             if self._asked_at is not None and self._clock() - self._asked_at < RETRY_SECONDS:
                 return self._of_a_moment_ago()
             self._asked_at, self._under_way = self._clock(), Future()
-            threading.Thread(target=self._run, args=(self._under_way,), daemon=True, name="published-keys").start()
+            run = in_this_context(self._run)
+            threading.Thread(target=run, args=(self._under_way,), daemon=True, name="published-keys").start()
             return self._under_way
 
     def _of_a_moment_ago(self) -> "Future[None]":
