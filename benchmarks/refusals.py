@@ -69,6 +69,7 @@ def sync_until(mailbox: Mailbox, ends_at: float, done: threading.Event) -> None:
                 break
         except CheerfulError as error:
             print(f"the sync failed and is begun again: {type(error).__name__}", flush=True)
+            time.sleep(5)
     done.set()
 
 

@@ -55,7 +55,8 @@ if TYPE_CHECKING:
 PAGE_SIZE = 500
 ATTEMPTS = 8
 """With the waits between them they last longer than a window of Gmail's quota, which is a minute."""
-TOKEN_RENEWALS = 2
+TOKEN_RENEWALS = 5
+"""A login that could be renewed proves that the account is in order: a 401 after it is asked again."""
 MESSAGES_A_GRANT = 100
 BATCH_LIMIT = Limit(CALL_SECONDS, BATCH_BYTES_A_SECOND)
 """Of one batch: large attachments over a slow line may take their time, a drip may not."""
