@@ -1,6 +1,7 @@
 """Fixtures of the whole suite: a real Postgres a worker, a fresh migrated database a test, a clean environment."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,16 @@ if TYPE_CHECKING:
 pytest_plugins = ["cheerful_pipelines_tests.local_google.fixtures"]
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers_are_restored() -> Iterator[None]:
+    """Dagster gives SIGTERM the handler of SIGINT, which a shell may have set to be ignored: children inherit that."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        if handler is not None and signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
