@@ -67,7 +67,7 @@ def test_a_process_sees_the_secrets_of_its_role_only(stubs: Path, role: str) -> 
 
 def test_nobody_but_migrations_is_listed_for_the_owners_url() -> None:
     assert LISTED["CHEERFUL_MIGRATION_DATABASE_URL"] == ["migrate"]
-    assert set(sum(LISTED.values(), [])) == {"web", "daemon", "worker", "migrate"}
+    assert {role for roles in LISTED.values() for role in roles} == {"web", "daemon", "worker", "migrate"}
 
 
 @pytest.mark.parametrize("how", ["json", "base64"])
