@@ -1,8 +1,8 @@
-"""infra/deploy.sh from zero, a second time and back, against a stand-in for Fly that keeps state and refuses as Fly does.
+"""infra/deploy.sh from zero, a second time and back, against a stand-in for Fly that keeps state and refuses alike.
 
-What the stand-in knows is read from flyctl's own source (internal/command/deploy, scale, ssh): a deploy makes machines for
-every process group that it is not told to leave alone, releases nothing where its check fails, and scaling refuses
-before the first release. The doctor and the health check that it runs are ours.
+What the stand-in knows is read from flyctl's own source (internal/command/deploy, scale, ssh): a deploy makes machines
+for every process group that it is not told to leave alone, releases nothing if its check fails, and scaling refuses
+before the first release. The doctor that it runs is ours.
 """
 
 import json

@@ -42,7 +42,8 @@ def _run(stubs: Path, role: str, **more: str) -> tuple[dict[str, str], str]:
     home = stubs.parent
     secrets = {name: f"value-of-{name.lower()}" for name in LISTED}
     environment = {
-        **secrets, "CHEERFUL_SHEETS_CREDENTIALS": '{"type": "service_account"}', "PATH": f"{stubs}:{os.environ['PATH']}",
+        **secrets, "CHEERFUL_SHEETS_CREDENTIALS": '{"type": "service_account"}',
+        "PATH": f"{stubs}:{os.environ['PATH']}",
         "CHEERFUL_HOME": str(home / "data"), "DAGSTER_HOME": str(home / "dagster"), "SEEN": str(home / f"seen-{role}"),
         "CHEERFUL_CLASSIFIER": "openai:some-model", **more,
     }  # fmt: skip
