@@ -154,9 +154,8 @@ def back_up(to: Path) -> None:
     if to.exists():
         raise PermanentError(f"{to} is there already.", what_to_do="Name a folder that is not there yet.")
     with installation(os.environ) as at, services(at.urls) as environment:
-        for name, url in at.urls.items():
-            if _tables(url) == 0:
-                raise PermanentError(f"The database {name} is empty.", what_to_do="Check CHEERFUL_HOME or the URLs.")
+        if _tables(at.urls["cheerful"]) == 0:
+            raise PermanentError("The database is empty: nothing to back up.", what_to_do="Check CHEERFUL_HOME.")
         to.mkdir(parents=True, mode=0o700)
         # The databases first: raw mail is only added, so what a dump names is in the copy that follows.
         for name, file in DUMPS.items():
