@@ -76,7 +76,7 @@ class MentionStore:
                     {"subject": row.subject, "body_text": row.body_text, "attachments": row.attachments})
             for row in rows
         ]  # fmt: skip
-        return [mention for one in texts if (mention := locate(one, patterns)) is not None]
+        return [locate(one, patterns) for one in texts]
 
     def keep(self, user_id: UUID, address_hash: str, mentions: Sequence[Mention]) -> None:
         """For a person to decide. What is known already, or was decided, stays as it is."""

@@ -5,7 +5,7 @@ Others share a name, so nothing is deleted by what is found here: a person decid
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -96,18 +96,21 @@ def postal_addresses_in(custom_fields: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def locate(found: FoundIn, patterns: Iterable[MentionPattern]) -> Mention | None:
-    """The first place in a message's texts that a pattern fits; None if only Postgres saw one."""
+def locate(found: FoundIn, patterns: Sequence[MentionPattern]) -> Mention:
+    """The first place in a message's texts that a pattern fits; the subject's start if only Postgres sees one."""
+    kind, field, starts_at, length = patterns[0].kind, "subject", 0, 0
     for pattern in patterns:
         form = re.compile(pattern.form.replace(r"\y", r"\b"), re.IGNORECASE)
-        for field, text in found.texts.items():
-            match = form.search(text)
-            if match is not None:
-                return Mention(
-                    gmail_account_id=found.gmail_account_id, gmail_message_id=found.gmail_message_id,
-                    kind=pattern.kind, field=field, starts_at=match.start(), length=match.end() - match.start(),
-                )  # fmt: skip
-    return None
+        places = ((name, form.search(text)) for name, text in found.texts.items())
+        if hit := next(((name, match) for name, match in places if match is not None), None):
+            kind, field, starts_at, length = pattern.kind, hit[0], hit[1].start(), hit[1].end() - hit[1].start()
+            break
+    return Mention.model_validate(
+        {
+            "gmail_account_id": found.gmail_account_id, "gmail_message_id": found.gmail_message_id, "kind": kind,
+            "field": field, "starts_at": starts_at, "length": length,
+        }
+    )  # fmt: skip
 
 
 def snippet(text: str, starts_at: int, length: int) -> str:
