@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -19,6 +19,7 @@ from cheerful_pipelines.people.mentions import MentionPattern, mention_patterns,
 from cheerful_pipelines.people.person_store import PersonStore
 from cheerful_pipelines.people.proof import prove_erased
 from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_message
 from cheerful_pipelines_tests.people.test_erase import ANA, BO, KEY, ours, running, user_id
 from cheerful_pipelines_tests.pipeline import Pipeline
@@ -51,6 +52,17 @@ def test_whatever_a_sheet_holds_makes_patterns_that_can_be_searched(
     name: str, handle: str, postal: str, text: str
 ) -> None:
     fits(mention_patterns([name], [handle], [postal]), text)
+
+
+TYPED = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)  # what Postgres holds
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(name=TYPED, handle=TYPED, postal=TYPED)
+def test_postgres_understands_every_pattern(database: Database, name: str, handle: str, postal: str) -> None:
+    forms = [one.form for one in mention_patterns([name], [handle], [postal])]
+    with database.transaction() as connection:
+        connection.execute(sa.text("select 'Ana Lima' ~ any(:forms)"), {"forms": [*forms, "x"]})
 
 
 def test_a_snippet_is_one_line_around_the_place() -> None:
