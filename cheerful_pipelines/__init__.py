@@ -14,5 +14,10 @@ tables and blobs, local_google is a Gmail, Sheets and Drive on this machine, dem
 command-line tool.
 """
 
+from cheerful_pipelines.core.known_warnings import ignore_known_warnings
+
 __version__ = "0.1.0"
 """The same as in pyproject.toml; read where the package runs without being installed, as `dev.sh` runs it."""
+
+ignore_known_warnings()
+"""Here and not later: definitions warn while they are imported, and every process passes this file first."""

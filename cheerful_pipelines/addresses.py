@@ -7,6 +7,8 @@ import unicodedata
 
 import idna
 
+from cheerful_pipelines.combining_marks import without_long_runs_of_marks
+
 _GMAIL_DOMAINS = frozenset({"gmail.com", "googlemail.com"})
 
 
@@ -20,7 +22,7 @@ def address_key(address: str) -> str:
 
     Total: text without an @ comes back lower-cased and stripped, so that odd headers never raise.
     """
-    text = unicodedata.normalize("NFC", address.strip()).strip("<>").strip()
+    text = unicodedata.normalize("NFC", without_long_runs_of_marks(address.strip())).strip("<>").strip()
     local, at, domain = text.rpartition("@")
     if not at:
         return text.lower()

@@ -16,7 +16,7 @@ from cheerful_pipelines.classification.assets import classifications_result, rev
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.errors import TransientError
 from cheerful_pipelines.failures import DATABASE_RETRY, as_failure, failure_class_of, told
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.metrics import checks as metrics_checks
 from cheerful_pipelines.metrics.assets import metrics_result
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
@@ -57,14 +57,15 @@ def refresh_each(
     errors: dict[str, BaseException] = {}
     for slug in config.campaigns:
         unit, watermark = unit_of(context.run, "campaign", slug)
-        try:
-            for event in _refreshed(slug, database, blobs, classifier, settings, run_id=context.run_id):
-                context.log_event(event)  # type: ignore[arg-type]  # its annotation leaves out what it takes
-            failures.clear([unit])
-        except Exception as error:
-            errors[unit] = cause = _cause(error)
-            context.log.warning(f"{slug}: {told(cause)[0]}")
-            _record(failures, unit, cause, run_id=context.run_id, watermark=watermark)
+        with log_fields(campaign=slug, partition=slug):
+            try:
+                for event in _refreshed(slug, database, blobs, classifier, settings, run_id=context.run_id):
+                    context.log_event(event)  # type: ignore[arg-type]  # its annotation leaves out what it takes
+                failures.clear([unit])
+            except Exception as error:
+                errors[unit] = cause = _cause(error)
+                context.log.warning(f"{slug}: {told(cause)[0]}")
+                _record(failures, unit, cause, run_id=context.run_id, watermark=watermark)
     if errors:
         worst = next(iter(errors.values()))
         classes = {unit: failure_class_of(error) for unit, error in errors.items()}

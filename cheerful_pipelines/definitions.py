@@ -22,6 +22,7 @@ from cheerful_pipelines.metrics.sensors import SENSORS as METRIC_SENSORS
 from cheerful_pipelines.operations.assets import ASSETS as OPERATION_ASSETS
 from cheerful_pipelines.operations.jobs import JOBS as OPERATION_JOBS
 from cheerful_pipelines.operations.sensors import SENSORS as OPERATION_SENSORS
+from cheerful_pipelines.orchestration.run_fields import name_runs_in_logs
 from cheerful_pipelines.orchestration.sensors import SENSORS as ORCHESTRATION_SENSORS
 from cheerful_pipelines.recipients.assets import ASSETS as RECIPIENT_ASSETS
 from cheerful_pipelines.recipients.assets import JOBS as RECIPIENT_JOBS
@@ -37,6 +38,7 @@ from cheerful_pipelines.threads.sensors import SENSORS as THREAD_SENSORS
 
 def build_defs(**overrides: Any) -> dg.Definitions:
     """All definitions; `overrides` replace resources by key (see resources.py)."""
+    name_runs_in_logs()  # every process of a run loads its definitions here
     return dg.Definitions(
         assets=[
             *RECIPIENT_ASSETS,

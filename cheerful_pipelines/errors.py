@@ -16,12 +16,15 @@
 `failures.py` turns these into Dagster's failures. Messages carry ids, never addresses, subjects or bodies.
 """
 
+from cheerful_pipelines.core.plain_text import one_line
+
 
 class CheerfulError(Exception):
     """Base of all our errors. `what_to_do` tells the reader the next step."""
 
     def __init__(self, message: str, *, what_to_do: str = "") -> None:
-        super().__init__(f"{message} {what_to_do}".strip())
+        # one line: messages reach logs and terminals, and may quote a cell, a file name or Google
+        super().__init__(one_line(f"{message} {what_to_do}".strip()))
         self.what_to_do = what_to_do
 
 
@@ -36,9 +39,18 @@ class TransientError(CheerfulError):
 class ThrottledError(TransientError):
     """The other side asked us to slow down. `retry_after_seconds` is None where it named no time."""
 
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None, what_to_do: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        of_project: bool = False,
+        what_to_do: str = "",
+    ) -> None:
+        """`of_project`: a limit that all mailboxes of the Google Cloud project share."""
         super().__init__(message, what_to_do=what_to_do)
         self.retry_after_seconds = retry_after_seconds
+        self.of_project = of_project
 
 
 class SlowCallError(TransientError):

@@ -37,7 +37,7 @@ _CLASS_OF_NAME: Mapping[str, FailureClass] = {
     **dict.fromkeys(("DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"), "interrupted"),
     **dict.fromkeys(("TransientError", "SlowCallError", "StaleStateError"), "transient"),
     **dict.fromkeys(("OperationalError", "InterfaceError", "ConnectionError", "ConnectionResetError"), "transient"),
-    **dict.fromkeys(("ConnectionRefusedError", "BrokenPipeError", "TimeoutError"), "transient"),
+    **dict.fromkeys(("ConnectionRefusedError", "BrokenPipeError", "TimeoutError", "OSError"), "transient"),
     **dict.fromkeys(("DagsterUserCodeUnreachableError", "DagsterLaunchFailedError", "_InactiveRpcError"), "crashed"),
     "ThrottledError": "throttled",
     "AuthError": "auth",
@@ -139,8 +139,8 @@ def run_failure(instance: dg.DagsterInstance, run: dg.DagsterRun) -> RunFailure:
         return found
     for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_FAILURE):
         event = entry.dagster_event
-        data = event.event_specific_data if event is not None else None
-        if (error := getattr(data, "error", None)) is not None:
+        of_run = event.event_specific_data if event is not None else None
+        if (error := getattr(of_run, "error", None)) is not None:
             return _named(error)
     return found
 

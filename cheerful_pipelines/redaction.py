@@ -9,4 +9,4 @@ def without_addresses(text: str) -> str:
     >>> without_addresses("Write to Ana <ana@creator.example>, please")
     'Write to Ana (an address) please'
     """
-    return re.sub(r"\S+@\S+", "(an address)", text)
+    return re.sub(r"(?<!\S)\S+@\S+", "(an address)", text)

@@ -1,17 +1,40 @@
 """Every environment variable, typed, validated once, secrets masked. Nothing else reads os.environ."""
 
 import re
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    SecretStr,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cheerful_pipelines.core.production_rules import is_plain, masked_url, same_keys, weak_key
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.quota.prices import PLANS, QuotaPlan
 
 LOCAL_GOOGLE_DEFAULT_URL = "http://127.0.0.1:4510"
+
+_KEYS = ("credentials_key", "credentials_key_previous", "session_key", "address_hash_key")
+_SENT_TO = ("auth_url", "gmail_endpoint", "sheets_endpoint", "drive_endpoint", "token_uri", "llm_base_url")
+"""Settings that name where tokens, mail or sign-ins are sent."""
+_PLAIN_SINKS = ("http", "json", "xml", "form")
+"""What apprise sends without TLS."""
+_MAKE_KEY = "python3 -c 'import secrets; print(secrets.token_hex(32))' (token_hex(16) for the address hash key)"
+
+
+def _variable(field: str) -> str:
+    return f"CHEERFUL_{field.upper()}"
 
 
 def _hex_key(value: SecretStr | None, *, length: int, name: str) -> SecretStr | None:
@@ -34,25 +57,38 @@ def _hex_key(value: SecretStr | None, *, length: int, name: str) -> SecretStr | 
 class Settings(BaseSettings):
     """The environment, read once. Names in the environment carry the prefix CHEERFUL_."""
 
-    model_config = SettingsConfigDict(env_prefix="CHEERFUL_", extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="CHEERFUL_",
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,  # docs/settings.md is made of them
+        hide_input_in_errors=True,  # an error's words must not carry a key
+    )
 
     home: Path = Path(".cheerful")
     """Where the embedded database, blobs, logs and the local Google server keep their files."""
     mode: Literal["local", "live"] = "local"
     """local: Google is the server on this machine. live: Google is Google."""
     environment: Literal["development", "staging", "production"] = "development"
+    """development: keys are made and kept by `dev.sh start`. production: weak keys and plain URLs are refused."""
     database_url: SecretStr | None = None
     """Our Postgres, as the login of the role cheerful_pipeline: neither owner nor superuser."""
     migration_database_url: SecretStr | None = None
     """The same database as its owner: only migrations use it. Default: database_url."""
     dagster_database_url: SecretStr | None = None
+    """Dagster's own Postgres (runs, events, schedules), as dagster.yaml reads it; `erase` looks through it."""
     blob_url: str | None = None
     """Raw mail: file:///folder, s3://bucket/prefix, memory:///. Default: the folder `blobs` in home."""
     local_google_url: str = LOCAL_GOOGLE_DEFAULT_URL
+    """The local Google server of local mode: all four endpoints below, unless they are set."""
     gmail_endpoint: str | None = None
+    """Base URL instead of https://gmail.googleapis.com (or the local server): a proxy or another emulator."""
     sheets_endpoint: str | None = None
+    """Base URL instead of https://sheets.googleapis.com (or the local server)."""
     drive_endpoint: str | None = None
+    """Base URL instead of https://www.googleapis.com (or the local server): file versions of sheets."""
     token_uri: str | None = None
+    """Where OAuth tokens are fetched, for Gmail and Sheets, instead of the address that the credentials name."""
     credentials_key: SecretStr | None = None
     """64 hexadecimal characters: seals OAuth tokens at rest (AES-256-GCM)."""
     credentials_key_previous: SecretStr | None = None
@@ -62,7 +98,7 @@ class Settings(BaseSettings):
     sheets_credentials_file: Path | None = None
     """Authorized-user or service-account JSON for Sheets and Drive (live mode)."""
     web_url: str = "http://127.0.0.1:3000"
-    """Where people open Dagster's UI: links in metadata and in the client's sheet start with it."""
+    """Where people open Dagster's UI: links in metadata and in the client's sheet start with it. Production: https."""
     alert_urls: SecretStr | None = None
     """Whom to tell what is wrong: addresses as apprise reads them (slack://, mailto://, json://…), with commas."""
     alert_lag_minutes: int = 60
@@ -78,7 +114,11 @@ class Settings(BaseSettings):
     session_key: SecretStr | None = None
     """64 hexadecimal characters: signs the web UI's cookies."""
     session_hours: float = Field(default=8.0, gt=0, le=168)
-    """How long a sign-in holds; a role that is taken away ends with it."""
+    """How long a sign-in holds at most."""
+    session_check_seconds: float = Field(default=120.0, ge=0, le=3600)
+    """How often Supabase Auth is asked whether a session's user still has their role; another role ends the session."""
+    trusted_proxies: str = ""
+    """Proxies whose last X-Forwarded-For entry is believed: networks, with commas (10.0.0.0/8,fd00::/8)."""
     keep_raw_mail_days: int | None = Field(default=None, ge=30)
     """How long raw mail is kept after it was read; None: for good. What it said stays in rows."""
     keep_rationales_days: int | None = Field(default=None, ge=1)
@@ -93,6 +133,7 @@ class Settings(BaseSettings):
     gmail_units_per_minute: int | None = None
     """Quota units a minute and mailbox, where the project's console shows another number than the table."""
     gmail_project_units_per_minute: int | None = None
+    """The same of all mailboxes together."""
     gmail_batch_size: int = Field(default=20, ge=1, le=50)
     """Messages asked for in one request; Gmail refuses parts of larger ones."""
     gmail_requests_at_once: int = Field(default=2, ge=1, le=10)
@@ -103,19 +144,25 @@ class Settings(BaseSettings):
     classifier: str = "local"
     """Who says what a reply means: local, anthropic:MODEL, openai:MODEL or openai-compatible:MODEL."""
     llm_api_key: SecretStr | None = None
+    """Key of the model's provider; needed by anthropic:MODEL and openai:MODEL."""
     llm_base_url: str | None = None
     """Another endpoint than the provider's own: a proxy, or your vLLM or Ollama (http://host:8000/v1)."""
     llm_at_once: int = Field(default=16, ge=1, le=200)
+    """Calls to the model under way at once."""
     llm_timeout_seconds: float = Field(default=60.0, gt=0)
+    """Longest wait for one answer of the model."""
     llm_usd_per_million_tokens_in: float | None = Field(default=None, ge=0)
     """Prices that the shipped table does not know, or knows otherwise; 0 for a machine of your own."""
     llm_usd_per_million_tokens_out: float | None = Field(default=None, ge=0)
+    """The same, of what the model writes."""
     llm_budget_run_usd: float = Field(default=5.0, ge=0)
     """Most that one run may spend; the rest stays pending, and the run says so."""
     llm_budget_day_usd: float = Field(default=25.0, ge=0)
+    """Most that all runs of a day may spend."""
     llm_budget_client_day_usd: float | None = Field(default=None, ge=0)
+    """Most that a day's runs may spend for one client; None: no limit of its own."""
     llm_calls_per_day: int = Field(default=20_000, ge=0)
-    """Holds where prices are not known."""
+    """Most calls to a paid model a day: the limit that also holds where prices are not known."""
 
     @property
     def gmail_plan(self) -> QuotaPlan:
@@ -133,6 +180,21 @@ class Settings(BaseSettings):
     def gmail_project_units_a_minute(self) -> int:
         """Of all mailboxes together."""
         return self.gmail_project_units_per_minute or self.gmail_plan.project_units_a_minute
+
+    @property
+    def trusted_proxy_networks(self) -> tuple[str, ...]:
+        """The entries of `trusted_proxies`."""
+        return tuple(text.strip() for text in self.trusted_proxies.split(",") if text.strip())
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _proxies_are_networks(cls, value: str) -> str:
+        for text in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ip_network(text)
+            except ValueError as error:
+                raise ValueError(f"CHEERFUL_TRUSTED_PROXIES: {error}. Write networks such as 10.0.0.0/8") from None
+        return value
 
     @field_validator("classifier")
     @classmethod
@@ -182,6 +244,53 @@ class Settings(BaseSettings):
                 "real. Set CHEERFUL_MODE=live."
             )
         return self
+
+    @model_validator(mode="after")
+    def _production_is_safe(self) -> Self:
+        if self.environment == "production":
+            problems = [*self._weak_keys(), *self._plain_urls()]
+            if problems:
+                raise ValueError(f"CHEERFUL_ENVIRONMENT=production refuses these settings: {'; '.join(problems)}.")
+        return self
+
+    def _weak_keys(self) -> Iterator[str]:
+        """A sentence for each key that was not drawn at random, or serves two purposes. Never shows one."""
+        secrets = {name: getattr(self, name) for name in _KEYS}
+        keys = {_variable(name): None if one is None else one.get_secret_value() for name, one in secrets.items()}
+        for name, key in keys.items():
+            reason = weak_key(key) if key else None
+            if reason:
+                yield f"{name} was not drawn at random ({reason}); make one with: {_MAKE_KEY}"
+        for first, second in same_keys(keys):
+            yield f"{first} and {second} are the same key, or one holds the other; each needs its own"
+        if self.auth_jwt_secret is not None and len(self.auth_jwt_secret.get_secret_value()) < 32:
+            yield "CHEERFUL_AUTH_JWT_SECRET is shorter than 32 characters"
+
+    def _plain_urls(self) -> Iterator[str]:
+        """A sentence for each URL that would carry secrets or people over the network unencrypted."""
+        if "web_url" not in self.model_fields_set:
+            yield "CHEERFUL_WEB_URL is not set: people and links need the address of the web UI (https://...)"
+        elif urlsplit(self.web_url).scheme != "https" or is_plain(self.web_url):
+            yield "CHEERFUL_WEB_URL must begin with https://"
+        for name in _SENT_TO:
+            url = getattr(self, name)
+            if url and is_plain(url, private_is_fine=name == "llm_base_url"):
+                yield f"{_variable(name)} must begin with https:// (http:// only on this machine)"
+        sinks = self.alert_urls.get_secret_value().split(",") if self.alert_urls else []
+        if any(urlsplit(one.strip()).scheme in _PLAIN_SINKS and is_plain(one, private_is_fine=True) for one in sinks):
+            yield "CHEERFUL_ALERT_URLS must be sent encrypted (jsons:// instead of json://)"
+        if urlsplit(self.effective_blob_url()).scheme in ("http", "memory"):
+            yield "CHEERFUL_BLOB_URL must name a folder or a bucket (file://, s3://, https://)"
+
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        """As pydantic's, with the secrets in URLs masked."""
+        for name, value in super().__repr_args__():
+            yield name, masked_url(value) if isinstance(value, str) else value
+
+    @model_serializer(mode="wrap")
+    def _without_secrets_in_urls(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = handler(self)
+        return {name: masked_url(value) if isinstance(value, str) else value for name, value in dumped.items()}
 
     def google_endpoint(self, service: Literal["gmail", "sheets", "drive", "token"]) -> str | None:
         """Base URL for a Google service, or None for Google's own."""

@@ -8,7 +8,13 @@ from typing import Any
 
 import dagster as dg
 
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.storage import tables
+
+
+def markdown_metadata(text: Markdown) -> dg.MarkdownMetadataValue:
+    """Metadata that Dagster's UI renders: only text whose data is escaped. Nothing else makes such metadata."""
+    return dg.MetadataValue.md(text)
 
 
 def table_metadata(name: str, comes_from: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> dict[str, Any]:

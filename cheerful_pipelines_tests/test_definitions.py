@@ -31,6 +31,7 @@ RUNNING_SENSORS = {
     "gmail_changes",
     "archive_months",
     "dead_letters",
+    "failed_schedules",
     "campaign_fanout",
     "classifier_versions",
     "llm_batch_results",

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import shlex
 import shutil
 import signal
@@ -31,6 +30,7 @@ import psutil
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from cheerful_pipelines.core.kept_keys import kept_keys  # noqa: E402
 from cheerful_pipelines.errors import ConfigurationError  # noqa: E402
 from cheerful_pipelines.settings import LOCAL_GOOGLE_DEFAULT_URL, Settings, load_settings  # noqa: E402
 from cheerful_pipelines.storage.embedded_postgres import (  # noqa: E402
@@ -326,17 +326,6 @@ def is_embedded(url: str, home: Path) -> bool:
     """Whether a database URL leads to the socket of the server that this home embeds."""
     socket_folder = parse_qs(urlparse(url).query).get("host", [""])[0]
     return socket_folder != "" and Path(socket_folder).resolve().is_relative_to((home / "postgres").resolve())
-
-
-def kept_keys(home: Path) -> dict[str, str]:
-    """Keys of this installation, made at its first start, readable by its owner only."""
-    path = home / "keys.env"
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(
-            f"CHEERFUL_CREDENTIALS_KEY={secrets.token_hex(32)}\nCHEERFUL_ADDRESS_HASH_KEY={secrets.token_hex(16)}\n"
-        )
-    return dict(line.split("=", 1) for line in path.read_text().split())
 
 
 def welcome(installation: Installation, *, demo: bool) -> None:

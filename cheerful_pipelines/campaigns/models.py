@@ -71,6 +71,8 @@ class GmailAccount(BaseModel):
     status_reason: str | None
     not_before: datetime | None
     scope: Literal["campaign", "all"]
+    replaced_at: datetime | None = None
+    """When another mailbox took its alias: it is never asked again, and its mail stays."""
     identity_keys: frozenset[str]
 
 

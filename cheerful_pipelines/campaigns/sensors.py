@@ -32,7 +32,7 @@ def registry_partitions(tick: Tick[Cursor], database: dg.ResourceParam[Database]
     store = CampaignStore(database)
     wanted = (
         (CAMPAIGN_PARTITIONS, [campaign.slug for campaign in store.campaigns(statuses=SHOWN_STATUSES)]),
-        (ACCOUNT_PARTITIONS, [account.alias for account in store.accounts()]),
+        (ACCOUNT_PARTITIONS, [account.alias for account in store.accounts() if account.replaced_at is None]),
     )
     requests = []
     for definition, keys in wanted:

@@ -1,7 +1,8 @@
 """Clients, campaigns, accounts, senders and their marks in Postgres. Rows never leave: frozen models do."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,15 +11,18 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.campaigns import registry_store as registry
 from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, AccountMark, Campaign, CampaignMark, Client, GmailAccount
+from cheerful_pipelines.core.short_names import require_short_name
 from cheerful_pipelines.errors import NotFoundError, PermanentError
 from cheerful_pipelines.storage import secrets
-from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.engine import EVERY_CLIENT, Database
 from cheerful_pipelines.storage.tables import (
     account_mark,
     archive_month,
     campaign,
     campaign_mark,
+    campaign_recipient,
     campaign_sender,
     client,
     gmail_account,
@@ -45,14 +49,32 @@ class CampaignStore:
         # The registry is where one learns whose a campaign is: it knows every client, unless it is handed one's.
         self._database = database if database.scope is not None else database.for_every_client()
 
+    @contextmanager
+    def _registration(self) -> Iterator[sa.Connection]:
+        """A transaction that sees every client, one at a time: only so can it be told what is another's."""
+        if self._database.scope != EVERY_CLIENT:
+            raise ValueError("Clients, campaigns and accounts are registered with database.for_every_client().")
+        with self._database.transaction() as connection:
+            registry.lock(connection)
+            yield connection
+
     # --- clients and campaigns ---
 
     def add_client(self, *, slug: str, name: str, user_id: UUID | None = None) -> Client:
-        """Make the client, its auth.users row first; an existing slug is returned as it is."""
-        with self._database.transaction() as connection:
+        """Make the client, its auth.users row first; an existing slug is returned as it is.
+
+        Raises ConfigurationError for a slug without the form of short names, PermanentError for a `user_id` that is
+        another client's.
+        """
+        with self._registration() as connection:
             found = connection.execute(sa.select(client).where(client.c.slug == slug)).mappings().one_or_none()
             if found is None:
+                require_short_name(slug, of="client")
                 new_id = user_id or uuid4()
+                if connection.execute(sa.select(client.c.slug).where(client.c.user_id == new_id)).first() is not None:
+                    raise PermanentError(
+                        f"User {new_id} is another client already.", what_to_do="See: cheerful clients list."
+                    )
                 connection.execute(insert(users).values(id=new_id).on_conflict_do_nothing())
                 connection.execute(insert(client).values(user_id=new_id, slug=slug, name=name))
                 return Client(user_id=new_id, slug=slug, name=name)
@@ -82,7 +104,8 @@ class CampaignStore:
     ) -> Campaign:
         """Make or update a campaign by slug and let the named accounts send for it.
 
-        Raises NotFoundError for an unknown client or account, PermanentError for a slug of another client's.
+        Raises NotFoundError for an unknown client or account, PermanentError for a slug or spreadsheet of another
+        client's, ConfigurationError for a new slug without the form of short names.
         """
         values: dict[str, Any] = {
             "name": name,
@@ -101,18 +124,10 @@ class CampaignStore:
             "llm_local_only": llm_local_only,
             "metrics_spreadsheet_id": metrics_spreadsheet_id,
         }
-        with self._database.transaction() as connection:
-            user_id = connection.execute(
-                sa.select(client.c.user_id).where(client.c.slug == client_slug)
-            ).scalar_one_or_none()
-            if user_id is None:
-                raise NotFoundError(f"There is no client {client_slug!r}.", what_to_do="Add it first.")
+        with self._registration() as connection:
+            sheets = {one for one in (spreadsheet_id, metrics_spreadsheet_id) if one}
+            user_id, sender_ids = registry.claim_campaign(connection, client_slug, slug, sheets, sender_aliases)
             before = connection.execute(sa.select(campaign).where(campaign.c.slug == slug)).mappings().one_or_none()
-            if before is not None and before["user_id"] != user_id:
-                raise PermanentError(
-                    f"The campaign {slug!r} belongs to another client than {client_slug!r}.",
-                    what_to_do="Choose another short name.",
-                )
             statement = insert(campaign).values(id=uuid4(), user_id=user_id, slug=slug, **values)
             campaign_id = connection.execute(
                 statement.on_conflict_do_update(index_elements=[campaign.c.slug], set_=values).returning(campaign.c.id)
@@ -128,17 +143,7 @@ class CampaignStore:
                         sheet_source_revision=campaign_mark.c.sheet_source_revision + 1,
                     )
                 )
-            for alias in sender_aliases:
-                account_id = connection.execute(
-                    sa.select(gmail_account.c.id).where(
-                        gmail_account.c.alias == alias, gmail_account.c.user_id == user_id
-                    )
-                ).scalar_one_or_none()
-                if account_id is None:
-                    raise NotFoundError(
-                        f"Client {client_slug!r} has no Gmail account {alias!r}.",
-                        what_to_do="Add it first: cheerful accounts add.",
-                    )
+            for account_id in sender_ids:
                 connection.execute(
                     insert(campaign_sender)
                     .values(campaign_id=campaign_id, gmail_account_id=account_id)
@@ -162,6 +167,23 @@ class CampaignStore:
             raise NotFoundError(f"There is no campaign {slug!r}.", what_to_do="See: cheerful campaigns list.")
         return _campaign(row)
 
+    def client(self, slug: str) -> Client:
+        """One client. Raises NotFoundError that lists the clients there are."""
+        with self._database.transaction() as connection:
+            user_id = registry.client_id(connection, slug)
+        return next(one for one in self.clients() if one.user_id == user_id)
+
+    def name_client(self, slug: str, name: str) -> Client:
+        """Give a client another readable name. Raises NotFoundError."""
+        with self._registration() as connection:
+            user_id = registry.client_id(connection, slug)
+            connection.execute(sa.update(client).where(client.c.user_id == user_id).values(name=name))
+        return self.client(slug)
+
+    def client_slugs(self) -> dict[UUID, str]:
+        """Short name by user id, for listings."""
+        return {one.user_id: one.slug for one in self.clients()}
+
     def clients(self) -> list[Client]:
         """All clients by slug."""
         with self._database.transaction() as connection:
@@ -180,10 +202,16 @@ class CampaignStore:
         credentials_key: str | None = None,
         identities: Sequence[str] = (),
         scope: str | None = None,
+        replace_address: bool = False,
     ) -> GmailAccount:
         """Make or update a mailbox by alias. Credentials are sealed before they reach the database.
 
         `scope` None: as it is; a new account's is `campaign`. One that becomes `all` has its months read again.
+        `replace_address`: the alias becomes another mailbox, which begins without marks; what the old one had stays
+        below another alias (`registry_store.retire_account`).
+
+        Raises NotFoundError for an unknown client; PermanentError for an alias of another client's, a known alias with
+        another address, and a mailbox that is connected already; ConfigurationError for a new alias without the form.
         """
         values: dict[str, Any] = {"address": address, "address_key": address_key(address)}
         if scope is not None:
@@ -192,24 +220,16 @@ class CampaignStore:
             values["sealed_credentials"] = secrets.seal(credentials_json, key_hex=credentials_key)
             values["status"] = "active"
             values["status_reason"] = None
-        with self._database.transaction() as connection:
-            user_id = connection.execute(
-                sa.select(client.c.user_id).where(client.c.slug == client_slug)
-            ).scalar_one_or_none()
-            if user_id is None:
-                raise NotFoundError(f"There is no client {client_slug!r}.", what_to_do="Add it first.")
-            was_narrow = connection.execute(
-                sa.select(gmail_account.c.id).where(gmail_account.c.alias == alias, gmail_account.c.scope == "campaign")
-            ).scalar_one_or_none()
-            if was_narrow is not None and scope == "all":
-                # What was passed over is wanted now: months that were complete no longer are.
-                for table in (passed_over_message, archive_month):
-                    connection.execute(sa.delete(table).where(table.c.gmail_account_id == was_narrow))
-                connection.execute(
-                    sa.update(account_mark)
-                    .where(account_mark.c.gmail_account_id == was_narrow)
-                    .values(archive_complete_from=None)
-                )
+        with self._registration() as connection:
+            known, user_id = registry.claim_account(
+                connection, client_slug, alias, address, identities, replace_address=replace_address
+            )
+            retired = None
+            if known is not None and known.address_key != address_key(address):
+                retired = registry.retire_account(connection, known, alias=alias)
+                values.setdefault("scope", known.scope)
+            elif known is not None and known.scope == "campaign" and scope == "all":
+                _widen_scope(connection, known.id)
             statement = insert(gmail_account).values(id=uuid4(), user_id=user_id, alias=alias, **values)
             account_id = connection.execute(
                 statement.on_conflict_do_update(index_elements=[gmail_account.c.alias], set_=values).returning(
@@ -217,8 +237,10 @@ class CampaignStore:
                 )
             ).scalar_one()
             connection.execute(insert(account_mark).values(gmail_account_id=account_id).on_conflict_do_nothing())
-            for source, known in (("account", [address]), ("send_as", identities)):
-                for item in known:
+            if retired is not None:
+                _take_over(connection, account_id, *retired)
+            for source, addresses in (("account", [address]), ("send_as", identities)):
+                for item in addresses:
                     connection.execute(
                         insert(gmail_account_identity)
                         .values(gmail_account_id=account_id, address_key=address_key(item), source=source)
@@ -226,11 +248,54 @@ class CampaignStore:
                     )
         return self.account(alias)
 
+    def check_account(
+        self, *, client_slug: str, alias: str, address: str, identities: Sequence[str], replace_address: bool
+    ) -> None:
+        """Raise what `add_account` would for these, and write nothing: before a browser or Google is asked."""
+        with self._registration() as connection:
+            registry.claim_account(connection, client_slug, alias, address, identities, replace_address=replace_address)
+
+    def mailbox_needs(self) -> list[tuple[str, int, bool]]:
+        """(alias, campaigns, whether one of them has a recipient) of each connected mailbox that stores only mail of
+        recipients (scope `campaign`).
+        """
+        listed = sa.exists().where(
+            campaign_recipient.c.campaign_id == campaign_sender.c.campaign_id, campaign_recipient.c.removed_at.is_(None)
+        )
+        statement = (
+            sa.select(
+                gmail_account.c.alias,
+                sa.func.count(campaign_sender.c.campaign_id),
+                sa.func.coalesce(sa.func.bool_or(listed), sa.false()),
+            )
+            .outerjoin(campaign_sender, campaign_sender.c.gmail_account_id == gmail_account.c.id)
+            .where(gmail_account.c.replaced_at.is_(None), gmail_account.c.scope == "campaign")
+            .group_by(gmail_account.c.id)
+            .order_by(gmail_account.c.alias)
+        )
+        with self._database.transaction() as connection:
+            return [(alias, count, bool(has_any)) for alias, count, has_any in connection.execute(statement)]
+
+    def check_campaign(
+        self,
+        *,
+        client_slug: str,
+        slug: str,
+        spreadsheet_id: str,
+        metrics_spreadsheet_id: str | None,
+        sender_aliases: Sequence[str],
+    ) -> None:
+        """Raise what `add_campaign` would for these, and write nothing: before the sheet is read."""
+        with self._registration() as connection:
+            sheets = {one for one in (spreadsheet_id, metrics_spreadsheet_id) if one}
+            registry.claim_campaign(connection, client_slug, slug, sheets, sender_aliases)
+
     def accounts(self, *, campaign_id: UUID | None = None) -> list[GmailAccount]:
         """All accounts by alias, or the senders of one campaign."""
+        keys = sa.func.array_remove(sa.func.array_agg(gmail_account_identity.c.address_key), None)
         statement = (
-            sa.select(gmail_account, sa.func.array_agg(gmail_account_identity.c.address_key).label("identity_keys"))
-            .join(gmail_account_identity, gmail_account_identity.c.gmail_account_id == gmail_account.c.id)
+            sa.select(gmail_account, keys.label("identity_keys"))
+            .outerjoin(gmail_account_identity, gmail_account_identity.c.gmail_account_id == gmail_account.c.id)
             .group_by(gmail_account.c.id)
             .order_by(gmail_account.c.alias)
         )
@@ -278,7 +343,11 @@ class CampaignStore:
         with self._database.transaction() as connection:
             changed = connection.execute(
                 sa.update(gmail_account)
-                .where(gmail_account.c.id == account_id, gmail_account.c.status != status)
+                .where(
+                    gmail_account.c.id == account_id,
+                    gmail_account.c.status != status,
+                    gmail_account.c.replaced_at.is_(None),  # a sync of the old mailbox may end after the change
+                )
                 .values(status=status, status_reason=reason)
             ).rowcount
         return bool(changed)
@@ -321,6 +390,28 @@ class CampaignStore:
                 .one()
             )
         return CampaignMark.model_validate({name: row[name] for name in CampaignMark.model_fields})
+
+
+def _widen_scope(connection: sa.Connection, account_id: UUID) -> None:
+    """What was out of scope is wanted now: months that were complete no longer are."""
+    for table in (passed_over_message, archive_month):
+        connection.execute(sa.delete(table).where(table.c.gmail_account_id == account_id))
+    connection.execute(
+        sa.update(account_mark).where(account_mark.c.gmail_account_id == account_id).values(archive_complete_from=None)
+    )
+
+
+def _take_over(connection: sa.Connection, account_id: UUID, campaign_ids: Sequence[UUID], progress: int) -> None:
+    """The new mailbox sends for the campaigns of the one whose alias it took; its run keys are new ones."""
+    connection.execute(
+        sa.update(account_mark).where(account_mark.c.gmail_account_id == account_id).values(progress=progress + 1)
+    )
+    for campaign_id in campaign_ids:
+        connection.execute(
+            insert(campaign_sender)
+            .values(campaign_id=campaign_id, gmail_account_id=account_id)
+            .on_conflict_do_nothing()
+        )
 
 
 def _json(value: object) -> str:

@@ -26,12 +26,14 @@ from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.models import ClassificationReport, ClassifierIdentity, EffectiveLabel
 from cheerful_pipelines.classification.review import queue, queue_as_markdown
 from cheerful_pipelines.classification.store import VerdictStore
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.settings import Settings, classifier_setting
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import table_metadata
+from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 _OWNERS = ["team:cheerful-data"]
 _FILES_THAT_DECIDE = (
@@ -75,7 +77,7 @@ def classifier_evaluation(
     return dg.MaterializeResult(
         metadata={
             **evaluation_numbers(result),
-            **{name: dg.MetadataValue.md(text) for name, text in evaluation_tables(result).items()},
+            **{name: markdown_metadata(text) for name, text in evaluation_tables(result).items()},
             **_identity_metadata(classifier.identity()),
             "mode": settings.mode,
         },
@@ -143,7 +145,7 @@ def classifications_result(
     return dg.MaterializeResult(
         metadata={
             **_metadata(report, labels, judge.identity(), settings),
-            "label_changes": dg.MetadataValue.md(changes_as_markdown(label_changes(before, labels))),
+            "label_changes": markdown_metadata(changes_as_markdown(label_changes(before, labels))),
             **({"judged_instead": instead} if instead else {}),
         },
         data_version=dg.DataVersion(_fingerprint(labels)),
@@ -163,6 +165,7 @@ def classifications_result(
     retry_policy=DATABASE_RETRY,
     pool="database",
     code_version="1",
+    backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=1),
 )
 def review_queue(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
@@ -181,7 +184,7 @@ def review_result(slug: str, database: Database, settings: Settings) -> dg.Mater
         metadata={
             "waiting": len(entries),
             "may_be_opt_outs": stakes[1],
-            "queue": dg.MetadataValue.md(queue_as_markdown(entries)),
+            "queue": markdown_metadata(queue_as_markdown(entries)),
             "mode": settings.mode,
         },
         data_version=dg.DataVersion(
@@ -291,7 +294,7 @@ def batch_verdicts(
             "batches": len(ended),
             "inserted": sum(report.inserted for report in reports),
             "failed": sum(report.failed for report in reports),
-            "label_changes": dg.MetadataValue.md(changes_as_markdown(label_changes(before, labels))),
+            "label_changes": markdown_metadata(changes_as_markdown(label_changes(before, labels))),
             "mode": settings.mode,
         },
         data_version=dg.DataVersion(_fingerprint(labels)),
@@ -324,19 +327,22 @@ def _metadata(
         "threads_with_verdict": len(labels),
         "threads_needing_review": sum(item.needs_review for item in labels),
         "overrides": sum(item.is_override for item in labels),
-        "labels": dg.MetadataValue.md(_label_table(report, labels)),
+        "labels": markdown_metadata(_label_table(report, labels)),
         **_identity_metadata(identity),
         "mode": settings.mode,
     }
 
 
-def _label_table(report: ClassificationReport, labels: Sequence[EffectiveLabel]) -> str:
+def _label_table(report: ClassificationReport, labels: Sequence[EffectiveLabel]) -> Markdown:
     now: Counter[str] = Counter(item.label for item in labels)
-    lines = [
-        f"| {label} | {now[label]} | {report.labels.get(label, 0)} |"
-        for label in sorted({*now, *report.labels}, key=lambda name: (-now[name], name))
-    ]
-    return "\n".join(["| label | threads now | judged in this run |", "|---|---:|---:|", *lines])
+    return markdown.table(
+        ("label", "threads now", "judged in this run"),
+        [
+            (label, now[label], report.labels.get(label, 0))
+            for label in sorted({*now, *report.labels}, key=lambda name: (-now[name], name))
+        ],
+        right=(1, 2),
+    )
 
 
 def _fingerprint(labels: Sequence[EffectiveLabel]) -> str:

@@ -2,6 +2,8 @@
 
 from cheerful_pipelines.classification.evaluate import Figures
 from cheerful_pipelines.classification.evaluation import Evaluation
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 
 
 def evaluation_numbers(result: Evaluation) -> dict[str, float | int | str | bool]:
@@ -30,45 +32,53 @@ def evaluation_numbers(result: Evaluation) -> dict[str, float | int | str | bool
     return numbers
 
 
-def evaluation_tables(result: Evaluation) -> dict[str, str]:
+def evaluation_tables(result: Evaluation) -> dict[str, Markdown]:
     """Markdown by name: labels, confusion, precision by confidence, the comparison with the version before."""
     return {
         "by_label": _by_label(result.test),
         "confusion": _confusion(result.test),
         "precision_by_confidence": _bands(result.test),
-        "misses": "\n".join(f"- {line}" for line in result.test.misses) or "none",
+        "misses": markdown.bullets(result.test.misses) or Markdown("none"),
         "compared_with_the_version_before": _comparison(result),
     }
 
 
-def _by_label(found: Figures) -> str:
-    lines = ["| label | cases | precision | recall | F1 |", "|---|---:|---:|---:|---:|"]
-    for name, item in found.labels.items():
-        lines.append(f"| {name} | {item.cases} | {_share(item.precision)} | {_share(item.recall)} | {item.f1:.2f} |")
-    return "\n".join(lines)
+def _by_label(found: Figures) -> Markdown:
+    return markdown.table(
+        ("label", "cases", "precision", "recall", "F1"),
+        [
+            (name, item.cases, _share(item.precision), _share(item.recall), f"{item.f1:.2f}")
+            for name, item in found.labels.items()
+        ],
+        right=range(1, 5),
+    )
 
 
-def _confusion(found: Figures) -> str:
+def _confusion(found: Figures) -> Markdown:
     said = sorted({name for row in found.confusion.values() for name in row})
-    lines = [f"| is \\ said | {' | '.join(said)} |", f"|---|{'---:|' * len(said)}"]
-    for name in found.labels:
-        row = found.confusion[name]
-        lines.append(f"| {name} | {' | '.join(str(row.get(other, '')) for other in said)} |")
-    return "\n".join(lines)
+    return markdown.table(
+        ("is \\ said", *said),
+        [(name, *(found.confusion[name].get(other) for other in said)) for name in found.labels],
+        right=range(1, len(said) + 1),
+    )
 
 
-def _bands(found: Figures) -> str:
-    lines = ["| confidence | verdicts | right |", "|---|---:|---:|"]
-    for band in found.bands:
-        lines.append(f"| {band.low:.2f} to {band.high:.2f} | {band.verdicts} | {band.right / band.verdicts:.0%} |")
-    return "\n".join(lines)
+def _bands(found: Figures) -> Markdown:
+    return markdown.table(
+        ("confidence", "verdicts", "right"),
+        [
+            (f"{band.low:.2f} to {band.high:.2f}", band.verdicts, f"{band.right / band.verdicts:.0%}")
+            for band in found.bands
+        ],
+        right=(1, 2),
+    )
 
 
-def _comparison(result: Evaluation) -> str:
+def _comparison(result: Evaluation) -> Markdown:
     found = result.comparison
     if found is None:
-        return "no other version has passed on this golden set"
-    return (
+        return Markdown("no other version has passed on this golden set")
+    return markdown.escaped(
         f"Against {result.compared_with}, on {found.cases} cases: {found.only_second_right} right that it got wrong, "
         f"{found.only_first_right} wrong that it got right (McNemar p = {found.p_value:.3f}). This many cases show "
         f"differences from about {found.detectable_share:.1%}."

@@ -34,8 +34,8 @@ _POSTCODE = re.compile(
     r"|\b\d{5}-\d{3}\b|\b\d{4}-\d{3}\b|\b\d{4,5}\s+[^\W\d]{3,}"
 )
 _MONEY = re.compile(
-    r"(?P<before>r\$|us\$|\$|€|£|usd|eur|gbp|chf|brl)\s?(?P<first>\d[\d.,]*\s?k?)\b"
-    r"|\b(?P<second>\d[\d.,]*\s?k?)\s?(?P<after>usd|eur|gbp|chf|brl|dollars?|dolares|euros?|pounds?|reais|francs?|r\$|\$|€|£)"
+    r"(?P<before>r\$|us\$|\$|€|£|usd|eur|gbp|chf|brl)\s?(?P<first>\d[\d.,]{0,24}\s?k?)\b"
+    r"|\b(?P<second>\d[\d.,]{0,24}\s?k?)\s?(?P<after>usd|eur|gbp|chf|brl|dollars?|dolares|euros?|pounds?|reais|francs?|r\$|\$|€|£)"
 )
 _CURRENCY = {
     "$": "USD", "us$": "USD", "usd": "USD", "dollar": "USD", "dollars": "USD", "dolares": "USD",

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.classification.models import EffectiveLabel
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 
 _SHOWN = 50
 
@@ -39,15 +41,20 @@ def label_changes(before: Iterable[EffectiveLabel], after: Iterable[EffectiveLab
     return changes
 
 
-def changes_as_markdown(changes: Iterable[LabelChange]) -> str:
+def changes_as_markdown(changes: Iterable[LabelChange]) -> Markdown:
     """A table of counts, then the threads. Ids only."""
     found = list(changes)
     if not found:
-        return "no label changed"
+        return Markdown("no label changed")
     counts = Counter((item.old, item.new, item.is_same_mail) for item in found)
-    lines = ["| was | is | why | threads |", "|---|---|---|---:|"]
-    for (old, new, same), count in sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0]))):
-        lines.append(f"| {old} | {new} | {'judged otherwise' if same else 'new mail'} | {count} |")
+    by_change = markdown.table(
+        ("was", "is", "why", "threads"),
+        [
+            (old, new, "judged otherwise" if same else "new mail", count)
+            for (old, new, same), count in sorted(counts.items(), key=lambda pair: (-pair[1], str(pair[0])))
+        ],
+        right=(3,),
+    )
     listed = ", ".join(f"{item.gmail_thread_id} ({item.old} → {item.new})" for item in found[:_SHOWN])
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-    return "\n".join([*lines, "", f"Threads: {listed}{more}."])
+    return markdown.paragraphs(by_change, f"Threads: {listed}{more}.")

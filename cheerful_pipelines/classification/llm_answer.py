@@ -51,7 +51,7 @@ def verdict_of(
         label=answer.label,
         confidence=answer.confidence,
         confidence_source="model",
-        rationale=re.sub(r"\S+@\S+|\d{4,}", "…", answer.reason)[:200],
+        rationale=re.sub(r"(?<!\S)\S+@\S+|\d{4,}", "…", answer.reason)[:200],
         evidence_quote=quote if answer.evidence_quote else None,
         flags={
             "address_complete": answer.address_complete and "address" in fields,

@@ -25,6 +25,7 @@ from cheerful_pipelines.classification.models import CallFailed, ClassifierIdent
 from cheerful_pipelines.classification.prompt import RenderedConversation, instructions, prompt_version, render
 from cheerful_pipelines.classification.taxonomy import taxonomy_version
 from cheerful_pipelines.classification.verdict import GUARD_VERSION, human_words
+from cheerful_pipelines.core.context_threads import in_this_context
 from cheerful_pipelines.errors import AuthError, CheerfulError, ConfigurationError, PermanentError
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.storage.engine import transaction_is_open
@@ -114,7 +115,7 @@ class LlmClassifier:
         if not conversations:
             return
         work = _Work(self, conversations, budget)
-        thread = threading.Thread(target=work.run, name="llm-calls", daemon=True)
+        thread = threading.Thread(target=in_this_context(work.run), name="llm-calls", daemon=True)
         thread.start()
         try:
             yield from work.outcomes()

@@ -8,6 +8,8 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from cheerful_pipelines.combining_marks import without_long_runs_of_marks
+
 _LOOKALIKES = str.maketrans(
     {
         **dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u0060\u00b4\u02bc", "'"),
@@ -29,6 +31,7 @@ def normalise(text: str) -> str:
     """NFKC, straight quotes and dashes, nothing invisible, single blanks, `\\n` line ends. Idempotent and total."""
     if text.isascii():
         return _squeeze(text)
+    text = without_long_runs_of_marks(text)
     for _ in range(_PASSES):
         before = text
         text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text).translate(_LOOKALIKES))

@@ -23,7 +23,7 @@ SETTLED_WITHOUT_MODEL = frozenset({"bounce", "out_of_office", "auto_reply"})
 """Labels that rules give; a model hears of them only as a last resort."""
 
 _MARKERS = re.compile(
-    r"[<\[{]{1,3}\s*/?\s*(?:message|conversation|evidence|system|inst\w*|\|)[^>\]}\n]{0,60}[>\]}]{1,3}", re.I
+    r"[<\[{]{1,3}\s*+(?:/\s*+)?(?:message|conversation|evidence|system|inst\w*|\|)[^>\]}\n]{0,60}[>\]}]{1,3}", re.I
 )
 
 

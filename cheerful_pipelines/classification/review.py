@@ -6,9 +6,13 @@ then the rest by age.
 
 from collections.abc import Iterable
 from datetime import datetime
+from urllib.parse import quote
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
+
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 
 
 class ReviewItem(BaseModel):
@@ -59,18 +63,24 @@ def stake_of(item: ReviewItem) -> tuple[int, str]:
     return 6, "the meaning is not clear"
 
 
-def queue_as_markdown(entries: list[QueuedItem], *, shown: int = 100) -> str:
+def queue_as_markdown(entries: list[QueuedItem], *, shown: int = 100) -> Markdown:
     """Ids, labels and reasons; never a word of the mail."""
     if not entries:
-        return "nobody needs to look at anything"
-    lines = ["| stake | account | thread | label | sure | why | last mail |", "|---:|---|---|---|---:|---|---|"]
-    for entry in entries[:shown]:
-        item = entry.item
-        link = f"[{item.gmail_thread_id}](https://mail.google.com/mail/#all/{item.gmail_thread_id})"
-        lines.append(
-            f"| {entry.stake} | {item.account} | {link} | {item.label} | {item.confidence:.0%} | {entry.why} "
-            f"| {item.last_message_at:%Y-%m-%d} |"
-        )
-    if len(entries) > shown:
-        lines.append(f"\n{len(entries) - shown} more: `cheerful verdicts review CAMPAIGN`.")
-    return "\n".join(lines)
+        return Markdown("nobody needs to look at anything")
+    return markdown.table(
+        ("stake", "account", "thread", "label", "sure", "why", "last mail"),
+        [
+            (
+                entry.stake, entry.item.account, _in_gmail(entry.item.gmail_thread_id), entry.item.label,
+                f"{entry.item.confidence:.0%}", entry.why, f"{entry.item.last_message_at:%Y-%m-%d}",
+            )
+            for entry in entries
+        ],
+        right=(0, 4),
+        most=shown,
+        more="{count} more: `cheerful verdicts review CAMPAIGN`.",
+    )  # fmt: skip
+
+
+def _in_gmail(thread_id: str) -> Markdown:
+    return markdown.link(thread_id, f"https://mail.google.com/mail/#all/{quote(thread_id, safe='')}")

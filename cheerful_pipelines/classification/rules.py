@@ -20,8 +20,9 @@ NOTICE = "absence_notice"
 _PIECE = 3
 _ANY = ""  # the piece of literals that are shorter than one
 
-_SENTENCE_END = re.compile(r"[.!?]+(?=\s|$)|\n\s*\n|\n(?=[-*•>])")
-_LOOKBEHIND = re.compile(r"\(\?<[!=][^)]*\)")  # must have a fixed width
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++(?=\s|$)|\n\s*\n|\n(?=[-*•>])")
+_LOOKBEHIND = re.compile(r"\(\?<[!=][^)]{0,200}\)")  # must have a fixed width
+_REPEAT = re.compile(r"(?P<what>\\.|\[(?:\\.|[^\]\\]){1,200}\]|\))(?P<sign>[*+])?(?P<next>(?=\(?[a-z]))?")
 _PARAGRAPHS = re.compile(r"\n\s*\n")
 _QUOTED_LINE = re.compile(r"^>.*$", re.MULTILINE)
 _BARE_SECTIONS = ("trap", "weak_opt_out", "instructions")
@@ -96,7 +97,23 @@ def compiled(source: str) -> re.Pattern[str]:
     spelled = _LOOKBEHIND.sub(lambda match: match.group().replace(" ", r"\s"), source).replace("~?", "~")
     spelled = spelled.replace(" ~", r"\b[^.!?]{0,40}?\b").replace("~ ", r"[^.!?]{0,40}?\s")
     spelled = spelled.replace("~", r"[^.!?]{0,40}?")
-    return re.compile(spelled.replace(" ?", r"\s*").replace(" ", r"\s+"), re.MULTILINE)
+    return re.compile(_bounded(spelled.replace(" ?", r"\s*").replace(" ", r"\s+")), re.MULTILINE)
+
+
+def _bounded(source: str) -> str:
+    """The pattern with an upper bound on every repeat, which keeps it linear: no reply writes twenty blanks in a row
+    or a word of forty letters where a rule looks. `\\W*` before a word gives nothing back, since no word begins so.
+    """
+    return _REPEAT.sub(_bound, source)
+
+
+def _bound(found: re.Match[str]) -> str:
+    what, sign = found["what"], found["sign"]
+    if sign is None:  # a set in brackets whose own signs are letters, or an escaped sign
+        return found[0]
+    most = 8 if what == ")" else 40 if what in (r"\w", r"\S") or what.startswith("[") else 20
+    gives_nothing_back = what == r"\W" and found["next"] is not None
+    return f"{what}{{{1 if sign == '+' else 0},{most}}}{'+' if gives_nothing_back else ''}"
 
 
 def findings(normalised: str) -> tuple[Finding, ...]:

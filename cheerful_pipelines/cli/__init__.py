@@ -8,7 +8,9 @@ from cheerful_pipelines.cli import (
     accounts,
     backfills,
     campaigns,
+    clients,
     doctor,
+    keys,
     local,
     mentions,
     metrics,
@@ -18,14 +20,17 @@ from cheerful_pipelines.cli import (
     threads,
     verdicts,
 )
-from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.cli.entry import CheerfulGroup, run
 
 app = typer.Typer(
+    cls=CheerfulGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Outreach campaigns from the command line: register, look, deliver, check.",
+    rich_markup_mode=None,  # plain text: escape sequences are filtered from the output
+    help="Outreach campaigns from the command line: register, look, deliver, check. --debug prints tracebacks.",
 )
+app.add_typer(clients.app, name="clients", help="Clients, who pay: list, add.")
 app.add_typer(campaigns.app, name="campaigns", help="Campaigns: list, show, add.")
 app.add_typer(accounts.app, name="accounts", help="Sender mailboxes: list, show, add.")
 app.add_typer(mentions.app, name="people", help="Mail that may be about erased people: mentions, delete, keep.")
@@ -47,14 +52,11 @@ app.command("backfill", help="Bring a campaign up to date: sheet, mail, threads,
 app.command("override", help="Say what a thread means: your word outranks every verdict.")(verdicts.override)
 app.command("erase", help="Remove a person for good; the numbers stay, nothing brings them back.")(people.erase)
 app.command("export-person", help="Everything that is stored of a person, as one archive.")(people.export_person)
+app.command("keys", help="The installation's keys: made once, kept in CHEERFUL_HOME, printed for a shell.")(keys.keys)
 app.command("status", help="How far every account and campaign is.")(status.status)
 app.command("doctor", help="Check settings, keys, database, blobs and Google; say what to do.")(doctor.doctor)
 
 
 def main() -> None:
-    """Entry of the script: our own errors become one sentence, not a traceback."""
-    try:
-        app()
-    except CheerfulError as error:
-        print(f"cheerful: {error}", file=sys.stderr)
-        sys.exit(1)
+    """Entry of the script: whatever fails becomes one sentence and an exit code, never a traceback by itself."""
+    sys.exit(run(app, sys.argv[1:]))

@@ -3,13 +3,16 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.cli.connections import campaign_store, database, local_google
+from cheerful_pipelines.cli.inputs import require_address
 from cheerful_pipelines.cli.tables import print_table
+from cheerful_pipelines.cli.waiting import waiting_mailboxes
+from cheerful_pipelines.core.short_names import require_short_name
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.secrets import key_id
@@ -20,13 +23,16 @@ app = typer.Typer(no_args_is_help=True)
 @app.command("list")
 def list_accounts() -> None:
     """Every mailbox, one a line."""
-    found = campaign_store().accounts()
+    store = campaign_store()
+    found, clients = store.accounts(), store.client_slugs()
     print_table(
-        ("account", "address", "status", "scope", "reason"),
-        [(a.alias, a.address, a.status, a.scope, a.status_reason) for a in found],
+        ("account", "client", "address", "status", "scope", "reason"),
+        [(a.alias, clients[a.user_id], a.address, a.status, a.scope, a.status_reason) for a in found],
     )
     if not found:
         print("no account yet; `cheerful accounts add --help` tells how to add one")
+    for sentence in waiting_mailboxes(store):
+        print(sentence)
 
 
 @app.command("show")
@@ -34,14 +40,26 @@ def show(alias: str) -> None:
     """One mailbox and its marks."""
     store = campaign_store()
     account = store.account(alias)
-    facts = {**account.model_dump(exclude={"id", "user_id"}), **store.account_mark(account.id).model_dump()}
+    facts = {
+        "client": store.client_slugs()[account.user_id],
+        **account.model_dump(exclude={"id", "user_id"}),
+        **store.account_mark(account.id).model_dump(),
+    }
     print_table(("what", "value"), list(facts.items()))
 
 
-_ALIAS = Annotated[str, typer.Argument(help="Short name: it is the partition key, never an address.")]
-_CLIENT = Annotated[str, typer.Option(help="The client's short name; made if it is new.")]
+_ALIAS = Annotated[str, typer.Argument(help="Short name (partition key): lower-case letters, digits, hyphens.")]
+_CLIENT = Annotated[str, typer.Option(help="The client's short name; `cheerful clients list` names them.")]
 _ADDRESS = Annotated[str, typer.Option(help="The mailbox's address.")]
 _SEND_AS = Annotated[list[str] | None, typer.Option(help="Another address that is us in this mailbox.")]
+_REPLACE = Annotated[
+    bool,
+    typer.Option(
+        "--replace-address",
+        help="The alias becomes another mailbox. What the old one had stays, below another alias; the new one is "
+        "synced from its beginning.",
+    ),
+]
 _SCOPE = Annotated[
     str | None,
     typer.Option(help="campaign (default): only mail that concerns a recipient is stored whole; all: everything."),
@@ -59,19 +77,20 @@ def add(
     local: Annotated[bool, typer.Option("--local", help="A mailbox of the local Google server; made if new.")] = False,
     send_as: _SEND_AS = None,
     scope: _SCOPE = None,
+    replace_address: _REPLACE = False,
 ) -> None:
     """Add a mailbox, or connect it again. The credentials prove themselves with a real call before they are stored."""
-    if (credentials_file is None) == (not local):
+    if local == (credentials_file is not None):
         raise ConfigurationError("Name either --credentials-file FILE or --local.")
-    _require_alias(alias)
-    if local:
+    wanted = _Wanted(alias, client, address, tuple(send_as or ()), scope, replace_address)
+    _check(wanted)
+    if credentials_file is None:
         google = local_google()
         google.add_mailbox(address)
         credentials = google.credentials_json(address)
     else:
-        assert credentials_file is not None
         credentials = _readable_json(credentials_file)
-    _keep(alias, client, address, credentials, send_as or [], scope)
+    _keep(wanted, credentials)
 
 
 @app.command("connect")
@@ -85,13 +104,14 @@ def connect(
     browser: Annotated[bool, typer.Option(help="Open a browser here; without it the address is printed.")] = True,
     send_as: _SEND_AS = None,
     scope: _SCOPE = None,
+    replace_address: _REPLACE = False,
 ) -> None:
     """Sign in to a mailbox in the browser and connect it."""
     from cheerful_pipelines.gmail.browser_login import authorize
 
-    _require_alias(alias)
-    credentials = authorize(client_secrets, address=address, open_browser=browser)
-    _keep(alias, client, address, credentials, send_as or [], scope)
+    wanted = _Wanted(alias, client, address, tuple(send_as or ()), scope, replace_address)
+    _check(wanted)
+    _keep(wanted, authorize(client_secrets, address=address, open_browser=browser, token_uri=load_settings().token_uri))
 
 
 @app.command("rotate-key")
@@ -114,58 +134,90 @@ def reparse(alias: Annotated[str, typer.Argument(help="The account.")]) -> None:
     account = campaign_store().account(alias)
     store = MailStore(database(), BlobStore.from_url(load_settings().effective_blob_url()))
     total = 0
-    while count := store.reparse(account.id, run_id="cheerful accounts reparse"):
+    while count := store.reparse(account, run_id="cheerful accounts reparse"):
         total += count
     print(f"{total} messages were read again; their threads follow by themselves")
 
 
-def _require_alias(alias: str) -> None:
-    if "@" in alias or "|" in alias:
-        raise ConfigurationError(f"{alias!r} cannot be a partition key.", what_to_do="Use a short name without @ or |.")
+class _Wanted(NamedTuple):
+    """What the person typed."""
+
+    alias: str
+    client: str
+    address: str
+    send_as: tuple[str, ...]
+    scope: str | None
+    replace_address: bool
 
 
-def _keep(alias: str, client: str, address: str, credentials: str, send_as: list[str], scope: str | None) -> None:
+def _check(wanted: _Wanted) -> None:
+    """Refuse what can be refused before Google is asked, a browser opened or anything stored."""
+    store = campaign_store()
+    if not any(one.alias == wanted.alias for one in store.accounts()):
+        require_short_name(wanted.alias, of="account")
+    if wanted.scope not in (None, "campaign", "all"):
+        raise ConfigurationError(f"{wanted.scope!r} is not a scope.", what_to_do="It is campaign or all.")
+    for one in (wanted.address, *wanted.send_as):
+        require_address(one)
+    store.check_account(
+        client_slug=wanted.client, alias=wanted.alias, address=wanted.address, identities=wanted.send_as,
+        replace_address=wanted.replace_address,
+    )  # fmt: skip
+
+
+def _keep(wanted: _Wanted, credentials: str) -> None:
     """Prove the credentials with a real call whose address must match, then store them."""
     from cheerful_pipelines.gmail.browser_login import require_scope
     from cheerful_pipelines.gmail.gmail_client import GmailClients
     from cheerful_pipelines.gmail.sync import require_same_mailbox
 
-    if scope not in (None, "campaign", "all"):
-        raise ConfigurationError(f"{scope!r} is no scope.", what_to_do="It is campaign or all.")
     store, settings = campaign_store(), load_settings()
     require_scope(json.loads(credentials).get("scopes"))
-    gmail = GmailClients(settings, database()).client_for(credentials, address=address)
+    gmail = GmailClients(settings, database()).client_for(credentials, address=wanted.address)
     profile = gmail.profile()
     require_scope(gmail.granted_scopes())
-    keys = frozenset(address_key(one) for one in (address, *send_as))
-    require_same_mailbox(profile, alias=alias, identity_keys=keys)
-    store.add_client(slug=client, name=client)
+    keys = frozenset(address_key(one) for one in (wanted.address, *wanted.send_as))
+    require_same_mailbox(profile, alias=wanted.alias, identity_keys=keys)
     account = store.add_account(
-        client_slug=client,
-        alias=alias,
-        address=address,
+        client_slug=wanted.client,
+        alias=wanted.alias,
+        address=wanted.address,
         credentials_json=credentials,
         credentials_key=settings.require_credentials_key(),
-        identities=send_as,
-        scope=scope,
+        identities=wanted.send_as,
+        scope=wanted.scope,
+        replace_address=wanted.replace_address,
     )
-    print(
-        f"{alias} is connected ({profile.messages_total} messages, scope {account.scope}); the sensors sync it within "
-        "half a minute"
-    )
+    print(f"{account.alias} is connected ({profile.messages_total} messages, scope {account.scope})")
+    waiting = [sentence for sentence in waiting_mailboxes(store) if sentence.startswith(f"{account.alias} ")]
+    print(waiting[0] if waiting else "The sensors sync it within half a minute.")
 
 
 def _readable_json(path: Path) -> str:
     if path.stat().st_mode & 0o077:
         print(f"others on this machine can read {path.name}: chmod 600 {path.name}, or delete it now", file=sys.stderr)
-    text = path.read_text()
     try:
-        kind = json.loads(text).get("type")
-    except (ValueError, AttributeError):
-        kind = None
-    if kind not in ("authorized_user", "service_account"):
+        text = path.read_text(encoding="utf-8")
+        info = json.loads(text)
+    except ValueError:  # not UTF-8, not JSON
+        info = None
+    wanted = _FIELDS.get(str(info.get("type"))) if isinstance(info, dict) else None
+    if wanted is None:
         raise ConfigurationError(
-            f"{path.name} is no credentials file.",
+            f"{path.name} is not a credentials file.",
             what_to_do='It must be JSON with "type" authorized_user or service_account.',
         )
+    missing = [field for field in wanted if not (isinstance(info.get(field), str) and info[field])]
+    if missing:
+        raise ConfigurationError(
+            f"The credentials file {path.name} has no {', '.join(missing)}.",
+            what_to_do="Use the file as Google gave it.",
+        )
     return text
+
+
+_FIELDS = {
+    "authorized_user": ("refresh_token", "client_id", "client_secret"),
+    "service_account": ("client_email", "private_key", "token_uri"),
+}
+"""What google-auth needs of each kind of file."""

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from cheerful_pipelines.cli.connections import database
+from cheerful_pipelines.cli.connections import campaign_store, database, shown_campaign
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.gmail.gmail_client import GmailClients
@@ -61,12 +61,15 @@ def backfill(
 @app.command("list")
 def list_backfills() -> None:
     """Every backfill, newest first."""
+    store = campaign_store()
+    clients = store.client_slugs()
+    whose = {one.slug: clients[one.user_id] for one in store.campaigns()}
     print_table(
-        ("backfill", "campaign", "months", "state", "progress", "by", "asked for"),
+        ("backfill", "client", "campaign", "months", "state", "progress", "by", "asked for"),
         [
             (
-                one.id, one.slug, f"{one.since:%Y-%m} to {one.until:%Y-%m}", one.state, progress_in_words(one),
-                one.requested_by, f"{one.created_at:%Y-%m-%d %H:%M}",
+                one.id, whose.get(one.slug), one.slug, f"{one.since:%Y-%m} to {one.until:%Y-%m}", one.state,
+                progress_in_words(one), one.requested_by, f"{one.created_at:%Y-%m-%d %H:%M}",
             )
             for one in BackfillStore(database()).backfills()
         ],
@@ -77,6 +80,7 @@ def list_backfills() -> None:
 def show(number: Number) -> None:
     """One backfill, partition by partition."""
     found = BackfillStore(database()).backfill(_number(number))
+    shown_campaign(found.slug)
     print_table(
         ("stage", "partition", "state", "attempt", "run"),
         [(part.stage, part.partition_key, part.state, part.attempt, part.run_id) for part in found.parts],
@@ -97,5 +101,5 @@ def _number(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise ConfigurationError(
-            f"{text!r} is no backfill's number.", what_to_do="See: cheerful backfills list."
+            f"{text!r} is not a backfill's number.", what_to_do="See: cheerful backfills list."
         ) from None

@@ -1,6 +1,6 @@
 """`cheerful campaigns`: look at campaigns and register them."""
 
-import re
+import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import available_timezones
@@ -9,21 +9,25 @@ import typer
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.cli.connections import campaign_store
+from cheerful_pipelines.cli.sheet_inputs import gid_in, read_sheets, require_order, spreadsheet_id
 from cheerful_pipelines.cli.tables import print_table
+from cheerful_pipelines.core.short_names import require_short_name
 from cheerful_pipelines.errors import ConfigurationError
 
 app = typer.Typer(no_args_is_help=True)
-_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_SHEET_URL = re.compile(r"/spreadsheets/d/([A-Za-z0-9_-]+)")
 
 
 @app.command("list")
 def list_campaigns() -> None:
     """Every campaign, one a line."""
-    found = campaign_store().campaigns()
+    store = campaign_store()
+    found, clients = store.campaigns(), store.client_slugs()
     print_table(
-        ("campaign", "type", "status", "starts", "sheet"),
-        [(c.slug, c.campaign_type, c.status, f"{c.starts_at:%Y-%m-%d}", c.spreadsheet_id) for c in found],
+        ("campaign", "client", "type", "status", "starts", "sheet"),
+        [
+            (c.slug, clients[c.user_id], c.campaign_type, c.status, f"{c.starts_at:%Y-%m-%d}", c.spreadsheet_id)
+            for c in found
+        ],
     )
     if not found:
         print("no campaign yet; `cheerful campaigns add --help` tells how to add one")
@@ -36,6 +40,7 @@ def show(slug: str) -> None:
     campaign = store.campaign(slug)
     mark = store.campaign_mark(campaign.id)
     facts = {
+        "client": store.client_slugs()[campaign.user_id],
         **campaign.model_dump(exclude={"id", "user_id", "column_mapping"}),
         "columns": "; ".join(f"{f}: {' or '.join(names)}" for f, names in campaign.column_mapping.items()) or None,
         "senders": ", ".join(account.alias for account in store.accounts(campaign_id=campaign.id)) or None,
@@ -46,8 +51,8 @@ def show(slug: str) -> None:
 
 @app.command("add")
 def add(
-    slug: Annotated[str, typer.Argument(help="Short name: letters, digits, hyphens. It is the partition key.")],
-    client: Annotated[str, typer.Option(help="The client's short name; made if it is new.")],
+    slug: Annotated[str, typer.Argument(help="Short name (partition key): lower-case letters, digits, hyphens.")],
+    client: Annotated[str, typer.Option(help="The client's short name; `cheerful clients list` names them.")],
     sheet: Annotated[str | None, typer.Option(help="URL (with its gid) or id of the recipients' sheet.")] = None,
     type_: Annotated[str | None, typer.Option("--type", help="GIFTING (default) or PAID_PROMOTION.")] = None,
     starts: Annotated[str | None, typer.Option(help="First day of outreach, YYYY-MM-DD. Default: today.")] = None,
@@ -56,7 +61,9 @@ def add(
     status: Annotated[str | None, typer.Option(help="DRAFT, ACTIVE (default) or COMPLETED.")] = None,
     time_zone: Annotated[str | None, typer.Option(help="The client's zone: days are cut by it. Default: UTC.")] = None,
     tab: Annotated[str | None, typer.Option(help="Title of the sheet's tab. Default: the first.")] = None,
-    gid: Annotated[int | None, typer.Option(help="The tab by its gid; taken from the URL where it has one.")] = None,
+    gid: Annotated[
+        int | None, typer.Option(help="The tab by its gid; taken from the URL where it has one.", min=0)
+    ] = None,
     range_: Annotated[
         str | None, typer.Option("--range", help="Only these cells: A5:F, People!A5:F, or a named range.")
     ] = None,
@@ -75,10 +82,10 @@ def add(
     sender: Annotated[list[str] | None, typer.Option(help="Alias of a sending account; repeat for several.")] = None,
 ) -> None:
     """Add a campaign, or change one: what is not named stays as it is, "" takes a setting away."""
-    if _SLUG.fullmatch(slug) is None:
-        raise ConfigurationError(f"{slug!r} cannot be a partition key.", what_to_do="Use a-z, 0-9 and hyphens.")
     store = campaign_store()
     known = next((found for found in store.campaigns() if found.slug == slug), None)
+    if known is None:
+        require_short_name(slug, of="campaign")
     if known is None and not sheet:
         raise ConfigurationError(f"{slug!r} is a new campaign.", what_to_do="Name its sheet: --sheet URL.")
     values = _kept_of(known) if known is not None else {**_DEFAULTS, "name": slug, "starts_at": _today()}
@@ -106,13 +113,31 @@ def add(
     values |= {
         key: (value if value or key in _ZERO_COUNTS else None) for key, value in given.items() if value is not None
     }
-    store.add_client(slug=client, name=client)
+    require_order(values["starts_at"], values["ends_at"])
+    store.check_campaign(
+        client_slug=client, slug=slug, sender_aliases=sender or (), spreadsheet_id=values["spreadsheet_id"],
+        metrics_spreadsheet_id=values["metrics_spreadsheet_id"],
+    )  # fmt: skip
+    remarks = read_sheets(values, known)
     campaign = store.add_campaign(client_slug=client, slug=slug, sender_aliases=sender or (), **values)
-    print(f"{campaign.slug} stands; the sensors make its partition and import its sheet within half a minute")
+    print(
+        f"{'Changed' if known else 'Created'} {campaign.slug} of client {client}; its partition and its import follow "
+        "within half a minute."
+    )
+    if not store.accounts(campaign_id=campaign.id):
+        remarks.append(_NO_SENDER.format(slug=slug, client=client))
+    for remark in remarks:
+        print(f"warning: {remark}", file=sys.stderr)
 
 
+_NO_SENDER = (
+    "{slug} has no sender, so none of its mail is synced: cheerful campaigns add {slug} --client {client} "
+    "--sender ALIAS"
+)
 _ZERO_COUNTS = ("sheet_gid", "writes_problems_tab", "llm_local_only", "column_mapping")
-_DEFAULTS: dict[str, Any] = {"campaign_type": "GIFTING", "status": "ACTIVE", "time_zone": "UTC"}
+_DEFAULTS: dict[str, Any] = {
+    "campaign_type": "GIFTING", "status": "ACTIVE", "time_zone": "UTC", "ends_at": None, "metrics_spreadsheet_id": None,
+}  # fmt: skip
 
 
 def _kept_of(campaign: Campaign) -> dict[str, Any]:
@@ -131,7 +156,7 @@ def _one_of(given: str | None, *known: str) -> str | None:
 
 def _zone(given: str | None) -> str | None:
     if given is not None and given not in available_timezones():
-        raise ConfigurationError(f"{given!r} is no time zone.", what_to_do="Write it like Europe/Lisbon.")
+        raise ConfigurationError(f"{given!r} is not a time zone.", what_to_do="Write it like Europe/Lisbon.")
     return given
 
 
@@ -147,24 +172,8 @@ def _mapping(given: list[str]) -> dict[str, tuple[str, ...]]:
     return mapping
 
 
-def spreadsheet_id(text: str) -> str:
-    """The id in a Sheets URL, or the text itself."""
-    match = _SHEET_URL.search(text)
-    return match.group(1) if match else text
-
-
-def gid_in(text: str) -> int | None:
-    """The tab that a Sheets URL points to.
-
-    >>> gid_in("https://docs.google.com/spreadsheets/d/abc/edit?gid=77#gid=77")
-    77
-    """
-    match = re.search(r"[#?&]gid=(\d+)", text)
-    return int(match.group(1)) if match else None
-
-
 def _day(text: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
-        raise ConfigurationError(f"{text!r} is no day.", what_to_do="Write it as YYYY-MM-DD.") from None
+        raise ConfigurationError(f"{text!r} is not a date.", what_to_do="Write it as YYYY-MM-DD.") from None

@@ -1,5 +1,6 @@
 """What the commands talk to, made when a command needs it. Nothing else in cli opens a connection."""
 
+from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
@@ -20,6 +21,14 @@ def database_of(slug: str) -> Database:
 def campaign_store() -> CampaignStore:
     """The registry."""
     return CampaignStore(database())
+
+
+def shown_campaign(slug: str) -> Campaign:
+    """The campaign, after a line that says whose it is. Raises NotFoundError."""
+    store = campaign_store()
+    campaign = store.campaign(slug)
+    print(f"campaign {slug} of client {store.client_slugs()[campaign.user_id]}")
+    return campaign
 
 
 def local_google() -> LocalGoogleAdmin:

@@ -57,10 +57,7 @@ def keep(mails: Mails, client: Client, by: By = "") -> None:
 
 
 def _user_id(slug: str) -> UUID:
-    for one in campaign_store().clients():
-        if one.slug == slug:
-            return one.user_id
-    raise NotFoundError(f"There is no client {slug!r}.", what_to_do="See: cheerful campaigns list.")
+    return campaign_store().client(slug).user_id
 
 
 def _chosen(mails: list[str], client: str) -> list[OpenMention]:

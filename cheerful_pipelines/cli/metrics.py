@@ -10,7 +10,7 @@ from typing import Annotated, get_args
 import typer
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.cli.connections import campaign_store, database_of
+from cheerful_pipelines.cli.connections import database_of, shown_campaign
 from cheerful_pipelines.cli.recipients import moment
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError, NotFoundError
@@ -47,7 +47,7 @@ def show(
             "--as-of and --until ask two different questions.",
             what_to_do="--as-of: the numbers of a report of that day. --until: what had happened by then.",
         )
-    campaign, grain = campaign_store().campaign(slug), _grain(by)
+    campaign, grain = shown_campaign(slug), _grain(by)
     if until:
         rows: Sequence[MetricRow] = compute_metrics(
             happened_by(FactStore(database_of(slug)).facts(slug), moment(until))
@@ -81,7 +81,7 @@ def explain_metric(
     as_of: AsOf = "",
 ) -> None:
     """Who is behind a number: the recipients and threads that were counted, with the mail that made it so."""
-    campaign = campaign_store().campaign(slug)
+    campaign = shown_campaign(slug)
     part: Part = (_grain(by), key)
     if (part[0] == "campaign") != (key == ""):
         raise ConfigurationError(
@@ -108,7 +108,7 @@ def changes(
     slug: Slug, since: Annotated[str, typer.Option(help="A report's moment: 2026-11-16, or 2026-11-16T09:00+01:00.")]
 ) -> None:
     """What changed since a report, and the mail that did it. Late mail restates the past, and is marked."""
-    campaign, instant = campaign_store().campaign(slug), moment(since)
+    campaign, instant = shown_campaign(slug), moment(since)
     store = OutcomeStore(database_of(slug))
     _require_counted(store, campaign, instant)
     found = [
@@ -135,7 +135,7 @@ def changes(
 def compare(slug: Slug) -> None:
     """The same campaign under other vendors' definitions, beside ours."""
     rows = MetricStore(database_of(slug)).rows(slug=slug, grains=["campaign"])
-    campaign_store().campaign(slug)
+    shown_campaign(slug)
     print_table(
         ("whose", "rate", "value", "made of", "in words", "source"),
         [(one.whose, one.title, one.value, one.made_of, one.words, one.source) for one in vendor_rows(rows)],
@@ -145,7 +145,7 @@ def compare(slug: Slug) -> None:
 @app.command("cohorts")
 def cohorts(slug: Slug) -> None:
     """By week of the first mail: the share that had answered after so many days. Days not lived yet are blank."""
-    campaign = campaign_store().campaign(slug)
+    campaign = shown_campaign(slug)
     timings = OutcomeStore(database_of(slug)).timings(campaign.id)
     header, rows = cohort_table(timings, whole_hour(datetime.now(UTC)))
     print_table(header, rows)

@@ -10,8 +10,9 @@ import typer
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.cli.connections import campaign_store, database
+from cheerful_pipelines.cli.inputs import require_address
 from cheerful_pipelines.cli.tables import print_table
-from cheerful_pipelines.errors import NotFoundError, PermanentError
+from cheerful_pipelines.errors import PermanentError
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.export_campaign import export_campaign
 from cheerful_pipelines.people.erase import erase_person
@@ -37,7 +38,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Do it without asking.")] = False,
 ) -> None:
     """Remove a person for good; numbers stay, and no import or sync brings them back. Safe to repeat."""
-    settings, user_id = load_settings(), _client(client)
+    settings, user_id = load_settings(), _client(client, addresses)
     hash_key, unscoped = settings.require_hash_key(), Database(settings.require_database_url())
     ours = unscoped.for_client(user_id)
     person = PersonStore(ours).find(user_id, addresses)
@@ -90,7 +91,7 @@ def export_person(
     by: By = "",
 ) -> None:
     """What is stored of a person, as one archive: tables as JSON, the mails that they sent or received."""
-    settings, user_id = load_settings(), _client(client)
+    settings, user_id = load_settings(), _client(client, addresses)
     if to.exists():
         raise PermanentError(f"{to} is there already.", what_to_do="Choose another name.")
     blobs = BlobStore.from_url(settings.effective_blob_url())
@@ -103,11 +104,11 @@ def export_person(
     print("What others wrote about them is not in it; what is quoted in mails that they sent or received is.")
 
 
-def _client(slug: str) -> UUID:
-    for one in campaign_store().clients():
-        if one.slug == slug:
-            return one.user_id
-    raise NotFoundError(f"There is no client {slug!r}.", what_to_do="See: cheerful campaigns list.")
+def _client(slug: str, addresses: list[str]) -> UUID:
+    """The client's user id, and addresses that are some. Raises ConfigurationError or NotFoundError."""
+    for one in addresses:
+        require_address(one)
+    return campaign_store().client(slug).user_id
 
 
 def _shown_again(unscoped: Database, sheets: SheetsClient, settings: Settings, campaigns: list[Campaign]) -> int:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cheerful_pipelines.cli.connections import campaign_store, database_of
+from cheerful_pipelines.cli.connections import database_of, shown_campaign
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.recipients.import_plan import plan_import
@@ -26,7 +26,7 @@ def list_recipients(
     as_of: Annotated[str, typer.Option(help="A past moment: 2026-11-01, or 2026-11-01T09:30+01:00.")] = "",
 ) -> None:
     """The list as it is imported now, or as it was."""
-    campaign = campaign_store().campaign(slug)
+    campaign = shown_campaign(slug)
     instant = moment(as_of) if as_of else datetime.now(UTC)
     found = RecipientStore(database_of(slug)).listed(campaign.id, instant=instant)
     print_table(
@@ -39,7 +39,7 @@ def list_recipients(
 @app.command("problems")
 def list_problems(slug: Annotated[str, typer.Argument(help="The campaign.")]) -> None:
     """Rows that the last import could not take, or took with a remark."""
-    found = RecipientStore(database_of(slug)).problems(campaign_store().campaign(slug).id)
+    found = RecipientStore(database_of(slug)).problems(shown_campaign(slug).id)
     print_table(
         ("row", "cell", "what", "whom", "why"),
         [(p.sheet_row, p.cell, PROBLEM_WORDS[p.kind], p.name or p.handle, p.reason) for p in found],
@@ -51,7 +51,7 @@ def list_problems(slug: Annotated[str, typer.Argument(help="The campaign.")]) ->
 def preview(slug: Annotated[str, typer.Argument(help="The campaign.")]) -> None:
     """Read the sheet and say what an import would do. Writes nothing."""
     settings = load_settings()
-    campaign = campaign_store().campaign(slug)
+    campaign = shown_campaign(slug)
     plan = plan_import(
         SheetsClient.from_settings(settings),
         RecipientStore(database_of(slug)),
@@ -77,6 +77,6 @@ def moment(text: str) -> datetime:
         found = datetime.fromisoformat(text)
     except ValueError:
         raise ConfigurationError(
-            f"{text!r} is no moment.", what_to_do="Write 2026-11-01, or 2026-11-01T09:30+01:00."
+            f"{text!r} is not a date or time.", what_to_do="Write 2026-11-01, or 2026-11-01T09:30+01:00."
         ) from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)

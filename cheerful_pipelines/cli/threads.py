@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from cheerful_pipelines.cli.connections import campaign_store, database_of
+from cheerful_pipelines.cli.connections import campaign_store, database_of, shown_campaign
 from cheerful_pipelines.cli.recipients import moment
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError, NotFoundError
@@ -32,7 +32,7 @@ AsOf = Annotated[str, typer.Option(help="What was known then: 2026-11-01, or 202
 @app.command("list")
 def list_threads(slug: Slug, as_of: AsOf = "") -> None:
     """Every thread of the campaign with who has to move, now or as it was known at an instant."""
-    campaign, instant = campaign_store().campaign(slug), _instant(as_of)
+    campaign, instant = shown_campaign(slug), _instant(as_of)
     aliases = {account.id: account.alias for account in campaign_store().accounts()}
     found = HistoryStore(database_of(slug)).as_of(campaign.id, instant)
     print_table(
@@ -81,7 +81,7 @@ def list_changes(
     until: Annotated[str, typer.Option(help="Before then; now unless given.")] = "",
 ) -> None:
     """What changed in the campaign's threads since an instant, and the mail that did it."""
-    campaign = campaign_store().campaign(slug)
+    campaign = shown_campaign(slug)
     found = HistoryStore(database_of(slug)).changes(campaign.id, since=moment(since), until=_instant(until))
     print_table(
         ("when", "thread", "version", "why", "message", "what changed"),
@@ -111,6 +111,8 @@ def replay(
         print(f"{report.made_by_other_code} threads have states of an older code version and were not compared")
     for name in report.differences:
         print(f"differs: {name}")
+    for name in report.unreadable:
+        print(f"cannot be read: {name}")
     if report.differences:
         raise typer.Exit(1)
 

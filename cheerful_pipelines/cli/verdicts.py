@@ -18,7 +18,7 @@ from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.overrides_in_sheet import label_of, titles
 from cheerful_pipelines.classification.review import queue
 from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.cli.connections import campaign_store, database, database_of
+from cheerful_pipelines.cli.connections import campaign_store, database, database_of, shown_campaign
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.settings import load_settings
@@ -32,7 +32,7 @@ Thread = Annotated[str, typer.Argument(help="ALIAS/THREAD, as `cheerful threads 
 @app.command("list")
 def list_verdicts(slug: Slug) -> None:
     """Every thread with its label, whose word that is, and the status it suggests for the creator."""
-    store, campaign = VerdictStore(database_of(slug)), campaign_store().campaign(slug)
+    store, campaign = VerdictStore(database_of(slug)), shown_campaign(slug)
     aliases = {account.id: account.alias for account in campaign_store().accounts()}
     history = store.label_history(campaign.id)
     labels = store.effective_labels(campaign.id)
@@ -56,7 +56,7 @@ def list_verdicts(slug: Slug) -> None:
 @app.command("review")
 def review(slug: Slug) -> None:
     """What a person should look at, most at stake first. Answer with `cheerful override`."""
-    entries = queue(VerdictStore(database_of(slug)).to_review(campaign_store().campaign(slug).id))
+    entries = queue(VerdictStore(database_of(slug)).to_review(shown_campaign(slug).id))
     print_table(
         ("stake", "thread", "label", "sure", "why", "last mail"),
         [
@@ -73,7 +73,7 @@ def review(slug: Slug) -> None:
 @app.command("overrides")
 def overrides(slug: Slug) -> None:
     """Every word that a person has said on the campaign's threads, revoked ones too."""
-    found = VerdictStore(database_of(slug)).overrides(campaign_store().campaign(slug).id)
+    found = VerdictStore(database_of(slug)).overrides(shown_campaign(slug).id)
     print_table(
         ("thread", "label", "author", "by", "set", "revoked", "reason"),
         [
@@ -93,7 +93,7 @@ def estimate(slug: Slug) -> None:
     """What judging everything pending would take: calls, tokens, dollars. Asks no model."""
     classifier = chosen_classifier(load_settings())
     identity = classifier.identity()
-    found = pending_work(VerdictStore(database_of(slug)), campaign_store().campaign(slug), classifier)
+    found = pending_work(VerdictStore(database_of(slug)), shown_campaign(slug), classifier)
     print_table(
         ("what", "value"),
         [

@@ -4,7 +4,6 @@ What is asked of Gmail stands in sync.py; this file decides whose turn it is and
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from queue import SimpleQueue
 from typing import Any
@@ -13,6 +12,8 @@ import dagster as dg
 from pydantic import Field
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
 from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, SlowCallError
 from cheerful_pipelines.failures import API_RETRY, as_failure, dagster_failures, failure_class_of, told
 from cheerful_pipelines.gmail.checks import mailbox_evaluations, month_evaluation
@@ -20,14 +21,14 @@ from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.mailbox_failures import record_failure, settle_account
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import unit_of, work_of
 from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import table_metadata
+from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 logger = get_logger(__name__)
 
@@ -94,7 +95,7 @@ def gmail_messages(
             raise SlowCallError(f"The mailbox {alias} gave nothing within {LIVE_SECONDS:.0f} seconds.")
         # Gmail's ids are unsigned 64-bit numbers: as text, since metadata holds signed ones.
         marks = {"mark_before": str(report.mark_before), "mark_after": str(report.mark_after)}
-        gap = {"gap_certificate": dg.MetadataValue.md(report.gap.statement)} if report.gap else {}
+        gap = {"gap_certificate": markdown_metadata(markdown.escaped(report.gap.statement))} if report.gap else {}
         return {**report.model_dump(exclude={"gap"}), **marks, **gap, "scope": account.scope, "mode": settings.mode}
 
     yield from _each(
@@ -264,14 +265,15 @@ def _outcomes(
         try:
             for key in by_account[alias]:
                 try:
-                    done.put((key, alias, work[key][1](key)))
+                    with log_fields(account=alias, partition=key):
+                        done.put((key, alias, work[key][1](key)))
                 except BaseException as error:  # a panic of a library in Rust, too: it is this mailbox's alone
                     done.put((key, alias, error))
                     return
         finally:
             done.put(None)
 
-    with ThreadPoolExecutor(MAILBOXES_AT_ONCE, thread_name_prefix="mailbox") as pool:
+    with ContextThreadPoolExecutor(MAILBOXES_AT_ONCE, thread_name_prefix="mailbox") as pool:
         for alias in by_account:
             pool.submit(all_of, alias)
         waiting = len(by_account)

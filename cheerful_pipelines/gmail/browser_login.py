@@ -17,9 +17,12 @@ ENOUGH = frozenset(
 _WAIT_SECONDS = 300
 
 
-def authorize(client_secrets: Path, *, address: str, open_browser: bool = True, port: int = 0) -> str:
+def authorize(
+    client_secrets: Path, *, address: str, open_browser: bool = True, port: int = 0, token_uri: str | None = None
+) -> str:
     """Send the person to Google and wait for them. Returns the credentials as JSON, to be sealed and stored.
 
+    `token_uri`: where tokens are fetched, instead of the address that the client's file names.
     Raises AuthError where they refused or left out the scope, ConfigurationError for a file that is no client's.
     """
     from google_auth_oauthlib.flow import InstalledAppFlow, WSGITimeoutError
@@ -32,6 +35,8 @@ def authorize(client_secrets: Path, *, address: str, open_browser: bool = True, 
             f"{client_secrets.name} is no OAuth client file.",
             what_to_do="Download the JSON of a client of type Desktop from your Google Cloud project.",
         ) from error
+    if token_uri:
+        flow.client_config["token_uri"] = token_uri
     try:
         credentials = flow.run_local_server(
             port=port,

@@ -15,11 +15,15 @@ from cheerful_pipelines.errors import CheerfulError
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.integrity_store import IntegrityStore
+from cheerful_pipelines.gmail.listing import MailboxListing
 from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 
 LONGEST_LAG = timedelta(hours=24)
+SETTLED_AFTER = timedelta(hours=1)
+"""Mail younger than this before the live mark may be on its way: whether it is missing is asked later."""
+_MAX_NAMED = 50
 
 
 @dg.asset_check(
@@ -50,7 +54,8 @@ def live_mark_stands(
     asset="gmail_archive",
     partitions_def=ARCHIVE_PARTITIONS,
     description="A random sample of the month: raw bytes are there and have their hash, and reading them again gives "
-    "the stored row. The mailbox has at least as many messages in Gmail as are stored and passed over here.",
+    "the stored row. No message of the event log or of a thread's state has lost its row, and every message that "
+    "Gmail lists for the month is stored, out of scope or a dead letter.",
 )
 def stored_mail_is_sound(
     context: dg.AssetCheckExecutionContext,
@@ -118,23 +123,45 @@ def _sound(
     report, counts = store.sample_month(account.id, month), store.counts(account.id)
     try:
         in_gmail = clients.polling_client(account).profile().messages_total
-    except CheerfulError:  # its trouble shows at the sync; the sample needs no Gmail
-        in_gmail = None
+        not_stored = _not_stored(database, store, clients, account, month)
+    except CheerfulError:  # the sync shows and repairs it; the sample and the event log need no Gmail
+        in_gmail, not_stored = None, ()
     too_many = in_gmail is not None and counts.stored + counts.passed_over > in_gmail
-    ids = {name: dg.MetadataValue.json(list(getattr(report, name))) for name in ("missing", "damaged", "different")}
+    names = ("missing", "damaged", "different", "unreadable", "lost")
+    ids = {name: dg.MetadataValue.json(list(getattr(report, name)[:_MAX_NAMED])) for name in names}
+    is_whole = report.is_sound and not not_stored
     return dg.AssetCheckResult(
-        passed=report.is_sound and not too_many,
+        passed=is_whole and not too_many,
         # More here than there may pass: mail was deleted a moment ago. Damage does not.
-        severity=dg.AssetCheckSeverity.WARN if report.is_sound else dg.AssetCheckSeverity.ERROR,
+        severity=dg.AssetCheckSeverity.WARN if is_whole else dg.AssetCheckSeverity.ERROR,
         metadata={
             "sampled": report.sampled,
             **ids,
+            "lost_messages": len(report.lost),
+            "not_stored": dg.MetadataValue.json(list(not_stored[:_MAX_NAMED])),
+            "not_stored_messages": len(not_stored),
             "read_by_an_older_parser": report.older_parser,
             "stored": counts.stored,
             "passed_over": counts.passed_over,
             "in_gmail": "not known: Gmail did not answer" if in_gmail is None else in_gmail,
         },
     )
+
+
+def _not_stored(
+    database: Database, store: IntegrityStore, clients: GmailClients, account: GmailAccount, month: date
+) -> tuple[str, ...]:
+    """Ids that Gmail lists for the month and we do not have; none for a month that was never completed."""
+    mark = CampaignStore(database).account_mark(account.id)
+    start = datetime(month.year, month.month, 1, tzinfo=UTC)
+    end = (start + timedelta(days=32)).replace(day=1)
+    if mark.live_marked_at is not None:
+        end = min(end, mark.live_marked_at - SETTLED_AFTER)
+    if end <= start or not store.is_complete(account.id, month):
+        return ()
+    listing = MailboxListing(clients.client(account, for_archive=True))
+    found = store.not_stored(account.id, listing.ids(after=start, before=end))
+    return tuple(sorted(set(found) - listing.drafts(after=start, before=end))) if found else ()
 
 
 CHECKS = [no_dead_letters, live_mark_stands, stored_mail_is_sound]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -11,6 +12,19 @@ from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.gmail.models import DeadLetter
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import dead_letter, fetch_in_flight, gmail_message, suspect_message
+
+
+class Owner(Protocol):
+    """Whose message it is: an account with its client, whole or only by their ids."""
+
+    @property
+    def id(self) -> UUID:
+        """Of the account."""
+
+    @property
+    def user_id(self) -> UUID:
+        """Of the client."""
+
 
 _FIRST_RETRY = timedelta(minutes=10)
 _LONGEST_RETRY = timedelta(days=1)
@@ -113,7 +127,7 @@ class DeadLetterStore:
 
 def bury(
     connection: sa.Connection,
-    account: GmailAccount,
+    account: Owner,
     gmail_message_id: str,
     *,
     stage: str,

@@ -6,48 +6,58 @@ where settings name another endpoint, so that batches go there too. Every call t
 
 import base64
 import binascii
+import copy
 import http.client
 import json
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import quote
 from uuid import UUID
 
-import tenacity
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
 from cheerful_pipelines.errors import (
     AuthError,
     CheerfulError,
     HistoryExpiredError,
     NotFoundError,
+    PoisonError,
+    SlowCallError,
     ThrottledError,
     TransientError,
 )
 from cheerful_pipelines.gmail.batch import BatchPart, decode_batch, encode_batch
-from cheerful_pipelines.gmail.browser_login import SCOPES
-from cheerful_pipelines.gmail.google_errors import error_from_answer, error_from_refresh
+from cheerful_pipelines.gmail.google_errors import error_from_answer
 from cheerful_pipelines.gmail.models import FetchedMessage, MessageRef
-from cheerful_pipelines.quota.allowance import LONGEST_SLEEP_SECONDS, Allowance, MemoryLedger
+from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, CALL_SECONDS, POLL_SECONDS, Limit, finish_within
+from cheerful_pipelines.google.patience import Patience
+from cheerful_pipelines.quota.allowance import Allowance, Grant, MemoryLedger
 from cheerful_pipelines.quota.prices import Operation
 from cheerful_pipelines.quota.store import QuotaStore
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 
-TIMEOUT_SECONDS = 60
+if TYPE_CHECKING:
+    from cheerful_pipelines.gmail.connection import Transport
+
 PAGE_SIZE = 500
 ATTEMPTS = 8
 """With the waits between them they last longer than a window of Gmail's quota, which is a minute."""
 TOKEN_RENEWALS = 2
 MESSAGES_A_GRANT = 100
-LONGEST_BACKOFF_SECONDS = 32.0
+BATCH_LIMIT = Limit(CALL_SECONDS, BATCH_BYTES_A_SECOND)
+"""Of one batch: large attachments over a slow line may take their time, a drip may not."""
+LARGEST_ID = 2**64 - 1
+"""Gmail's ids are unsigned 64-bit numbers; a larger one is a fault of who answers, and no mark may be set to it."""
 _BATCH_PATH = "/batch/gmail/v1"
 
 Answer = TypeVar("Answer")
@@ -80,20 +90,12 @@ class FetchFailure(BaseModel):
     gone: bool
 
 
-class Transport(NamedTuple):
-    """One thread's way to Gmail: the users resource and its messages, and the signed-in HTTP connection below."""
-
-    users: Any
-    messages: Any
-    http: Any
-
-
 class GmailClient:
     """One mailbox. Raises the errors of `errors.py`; waits and repeats what is worth repeating, never for ever."""
 
     def __init__(
         self,
-        connect: Callable[[], Transport],
+        connect: "Callable[[], Transport]",
         *,
         root: str,
         allowance: Allowance,
@@ -101,22 +103,31 @@ class GmailClient:
         batch_size: int,
         requests_at_once: int,
         tries: int = ATTEMPTS,
+        call_seconds: float = CALL_SECONDS,
     ) -> None:
         self._connect = connect
         self._root = root
         self._allowance = allowance
         self._prices = prices
         self._batch_size = batch_size
-        self._requests_at_once = requests_at_once
-        self._tries = tries
+        self._tries, self._limit = tries, Limit(call_seconds)
         self._local: Any = threading.local()  # httplib2 is not thread-safe: one connection a thread
-        self._lock = threading.Lock()
-        self._pool: ThreadPoolExecutor | None = None
+        self._threads = _Threads(requests_at_once)
+        self._ends_at: float | None = None
 
     def used_by_one_thread_at_a_time(self) -> "GmailClient":
         """One connection and one token, whichever thread calls: polls run in threads that last for one tick."""
         self._local = SimpleNamespace()
         return self
+
+    def ending_at(self, moment: float) -> "GmailClient":
+        """The same client, connections and quota, for work that must be over by `moment` (of time.monotonic()).
+
+        At that moment calls under way raise SlowCallError, and waits for quota ThrottledError.
+        """
+        view = copy.copy(self)
+        view._ends_at = moment
+        return view
 
     def price(self, operation: Operation) -> int:
         """What one such call costs in quota units."""
@@ -137,7 +148,7 @@ class GmailClient:
         answer = self._call("getProfile", lambda way: way.users.getProfile(userId="me"))
         return Profile(
             address=answer["emailAddress"],
-            history_id=int(answer["historyId"]),
+            history_id=_number(answer["historyId"]),
             messages_total=int(answer.get("messagesTotal", 0)),
         )
 
@@ -161,7 +172,7 @@ class GmailClient:
                 raise HistoryExpiredError(f"Gmail no longer knows history id {start_history_id}.") from None
             token = answer.get("nextPageToken")
             yield HistoryPage(
-                records=tuple(answer.get("history", ())), history_id=int(answer["historyId"]), is_last=not token
+                records=tuple(answer.get("history", ())), history_id=_number(answer["historyId"]), is_last=not token
             )
             if not token:
                 return
@@ -194,18 +205,21 @@ class GmailClient:
         price, rest = self._prices["messages.get"], list(gmail_message_ids)
         while rest:
             # One entry in the ledger for several batches: it costs more than the batch's own work.
-            taken = self._allowance.take(price * min(len(rest), MESSAGES_A_GRANT), at_least=price)
+            taken = self._take(price * min(len(rest), MESSAGES_A_GRANT), at_least=price)
             now, rest = rest[: taken.units // price], rest[taken.units // price :]
             try:
-                yield from self._fetch_granted(now)
+                yield from self._fetch_granted(now, taken)
             finally:
                 self._allowance.over(taken)
 
-    def _fetch_granted(self, ids: Sequence[str]) -> Iterator[FetchedMessage | FetchFailure]:
-        with self._lock:
-            if self._pool is None:  # kept: each new thread would sign in anew
-                self._pool = ThreadPoolExecutor(self._requests_at_once, thread_name_prefix="gmail")
-        under_way = [self._pool.submit(self._fetch_batch, batch) for batch in in_batches(ids, self._batch_size)]
+    def _take(self, wanted: int, *, at_least: int) -> Grant:
+        return self._allowance.take(wanted, at_least=at_least, ends_at=self._ends_at)
+
+    def _fetch_granted(self, ids: Sequence[str], taken: Grant) -> Iterator[FetchedMessage | FetchFailure]:
+        size = min(self._batch_size, taken.batch_size or self._batch_size)
+        under_way: list[Future[_Fetched]] = [
+            self._threads.pool().submit(self._fetch_batch, batch, taken) for batch in in_batches(ids, size)
+        ]
         error: CheerfulError | None = None
         for future in under_way:
             if error is not None and future.cancel():
@@ -217,13 +231,13 @@ class GmailClient:
             raise error
 
     @staticmethod
-    def _history_request(start: int, token: str | None) -> Callable[[Transport], Any]:
+    def _history_request(start: int, token: str | None) -> "Callable[[Transport], Any]":
         return lambda way: way.users.history().list(
             userId="me", startHistoryId=str(start), pageToken=token, maxResults=PAGE_SIZE
         )
 
     @staticmethod
-    def _list_request(query: str, label_id: str | None, token: str | None) -> Callable[[Transport], Any]:
+    def _list_request(query: str, label_id: str | None, token: str | None) -> "Callable[[Transport], Any]":
         return lambda way: way.messages.list(
             userId="me",
             q=query or None,
@@ -233,86 +247,104 @@ class GmailClient:
             includeSpamTrash=True,
         )
 
-    def _fetch_batch(self, ids: Sequence[str]) -> "_Fetched":
-        """Ask until every part has come, is gone, or has failed too often. Never raises for a part's own trouble."""
-        taken: list[FetchedMessage | FetchFailure] = []
-        waiting, errors = list(ids), dict[str, CheerfulError]()
+    def _fetch_batch(self, ids: Sequence[str], paid: Grant) -> "_Fetched":
+        """Ask until every part has come, is gone, or has failed too often. Never raises for a part's own fault."""
+        work = _BatchWork(ids)
+        patience = Patience(self._tries, ends_at=self._ends_at)
         try:
-            for attempt in _attempts(self._tries):
+            for attempt in patience.attempts():
                 with attempt:
-                    fetched, errors = self._ask_batch(waiting, is_paid=attempt.retry_state.attempt_number == 1)
-                    taken.extend(fetched)
-                    waiting = []
-                    for one, error in errors.items():
-                        if isinstance(error, TransientError | AuthError):
-                            waiting.append(one)
-                        else:
-                            gone = isinstance(error, NotFoundError)
-                            code = "gone" if gone else _code(error)
-                            taken.append(FetchFailure(gmail_message_id=one, reason_code=code, gone=gone))
-                    if waiting and attempt.retry_state.attempt_number < self._tries:
-                        worst = _worst(errors[one] for one in waiting)
-                        if isinstance(worst, AuthError) and attempt.retry_state.attempt_number <= TOKEN_RENEWALS:
+                    number = attempt.retry_state.attempt_number
+                    self._ask_waiting(work, patience, paid if number == 1 else None)
+                    if work.waiting and number < self._tries:
+                        worst = worst_of(work.errors[one] for one in work.waiting)
+                        if isinstance(worst, AuthError) and number <= TOKEN_RENEWALS:
                             raise TransientError(str(worst))
                         raise worst
+        except SlowCallError as error:
+            return work.ended_slow(error)
         except CheerfulError as error:
-            return _Fetched(taken, error)
-        for one in waiting:  # throttled as a whole: the run must stop; broken one by one: dead letters
-            if isinstance(errors[one], ThrottledError | AuthError):
-                return _Fetched(taken, errors[one])
-            taken.append(FetchFailure(gmail_message_id=one, reason_code=_code(errors[one]), gone=False))
-        return _Fetched(taken, None)
+            return _Fetched(work.taken, error)
+        return work.ended()
 
-    def _ask_batch(self, ids: Sequence[str], *, is_paid: bool) -> tuple[list[FetchedMessage], dict[str, CheerfulError]]:
-        """One request; a second try of the same messages takes its units anew (`is_paid` False)."""
-        fetched: list[FetchedMessage] = []
-        errors: dict[str, CheerfulError] = {}
-        cost = self._prices["messages.get"] * len(ids)
-        taken = None if is_paid else self._allowance.take(cost, at_least=cost)
+    def _ask_waiting(self, work: "_BatchWork", patience: Patience, paid: Grant | None) -> None:
+        """One round over what is still waiting; after a slow call in smaller requests. `paid`: units already taken."""
+        for ids in in_batches(list(work.waiting), work.size):
+            try:
+                fetched, errors = self._ask_batch(ids, patience, paid)
+            except SlowCallError as error:
+                work.slow(ids, error)
+                continue
+            if fetched:
+                patience.progress()
+            work.note(ids, fetched, errors)
+
+    def _ask_batch(
+        self, ids: Sequence[str], patience: Patience, paid: Grant | None
+    ) -> tuple[list[FetchedMessage], dict[str, CheerfulError]]:
+        """One request; a second try of the same messages takes its units again (`paid` is None)."""
+        price = self._prices["messages.get"]
+        cost = price * len(ids)
+        with patience.paused():
+            taken = paid or self._take(cost, at_least=cost)
         try:
-            parts = self._guarded("messages.get", lambda: self._send_batch(ids))
+            parts = self._guarded("messages.get", lambda: self._send_batch(ids), patience.limit(BATCH_LIMIT))
         except ThrottledError as error:
-            self._note_refusal(error)
+            self._note_refusal(error, taken, units=cost, asked=cost, batch_size=len(ids))
             raise
         finally:
-            if taken is not None:
+            if paid is None:
                 self._allowance.over(taken)
-        for one in ids:
-            try:
-                fetched.append(_fetched(_part_json(parts.get(one))))
-            except CheerfulError as error:
-                errors[one] = error
+        fetched, errors = _read_parts(ids, parts)
         if any(isinstance(error, AuthError) for error in errors.values()):
-            self._renew_token()
-        self._note_refusal(_worst(errors.values()))
+            self._renew_token(patience)
+        refused = [error for error in errors.values() if isinstance(error, ThrottledError)]
+        self._allowance.accepted(taken, price * (len(ids) - len(refused)))
+        self._note_refusal(worst_of(refused), taken, units=price * len(refused), asked=cost, batch_size=len(ids))
         return fetched, errors
 
-    def _send_batch(self, ids: Sequence[str]) -> dict[str, BatchPart]:
+    def _send_batch(self, ids: Sequence[str]) -> Callable[[], dict[str, BatchPart]]:
+        """The call to make in a thread of its own; a body that breaks off still gives the parts that came whole."""
         paths = {one: f"/gmail/v1/users/me/messages/{quote(one, safe='')}?format=raw&alt=json" for one in ids}
         content_type, body = encode_batch(paths)
-        answer, content = self._way().http.request(
-            f"{self._root}{_BATCH_PATH}", method="POST", body=body, headers={"content-type": content_type}
-        )
-        if int(answer.status) >= 300:
-            headers = {str(name): str(value) for name, value in answer.items()}
-            raise error_from_answer(int(answer.status), content, headers, call="messages.get")
-        return decode_batch(answer.get("content-type", ""), content, ids)
+        way = self._way()
 
-    def _renew_token(self) -> None:
+        def send() -> dict[str, BatchPart]:
+            try:
+                answer, content = way.http.request(
+                    f"{self._root}{_BATCH_PATH}", method="POST", body=body, headers={"content-type": content_type}
+                )
+            except http.client.IncompleteRead as error:
+                parts = decode_batch("", _inflated(error.partial), ids)
+                if not parts:
+                    raise
+                return parts
+            if int(answer.status) >= 300:
+                headers = {str(name): str(value) for name, value in answer.items()}
+                raise error_from_answer(int(answer.status), content, headers, call="messages.get")
+            return decode_batch(answer.get("content-type", ""), content, ids)
+
+        return send
+
+    def _renew_token(self, patience: Patience) -> None:
         """A part may be refused although the request was let in: the token died in between."""
         way = self._way()
-        self._guarded("token", lambda: way.http.credentials.refresh(way.http._request))
+        self._guarded(
+            "token", lambda: lambda: way.http.credentials.refresh(way.http._request), patience.limit(self._limit)
+        )
 
-    def _call(self, operation: Operation, request: Callable[[Transport], Any]) -> dict[str, Any]:
+    def _call(self, operation: Operation, request: "Callable[[Transport], Any]") -> dict[str, Any]:
         """One call with its retries. A 200 that is not a JSON object counts as a passing fault."""
-        for attempt in _attempts(self._tries):
+        patience = Patience(self._tries, ends_at=self._ends_at)
+        price = self._prices[operation]
+        for attempt in patience.attempts():
             with attempt:
-                price = self._prices[operation]
-                taken = self._allowance.take(price, at_least=price)
+                with patience.paused():
+                    taken = self._take(price, at_least=price)
                 try:
-                    answer = self._guarded(operation, request(self._way()).execute)
+                    answer = self._guarded(operation, lambda: request(self._way()).execute, patience.limit(self._limit))
                 except ThrottledError as error:
-                    self._note_refusal(error)
+                    self._note_refusal(error, taken, units=price, asked=price, batch_size=None)
                     raise
                 finally:
                     self._allowance.over(taken)
@@ -321,30 +353,96 @@ class GmailClient:
                 return answer
         raise AssertionError("tenacity re-raises the last error")
 
-    def _note_refusal(self, error: CheerfulError | None) -> None:
-        """What Gmail refuses to one, it refuses to all who ask for this mailbox."""
-        if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
-            self._allowance.refused(error.retry_after_seconds)
+    def _note_refusal(
+        self, error: ThrottledError | None, taken: Grant, *, units: int, asked: int, batch_size: int | None
+    ) -> None:
+        """What Gmail refuses to one, it refuses to all who ask for this mailbox: all of them slow down."""
+        if error is not None:
+            self._allowance.note_refusal(error, taken, units=units, asked=asked, batch_size=batch_size)
 
-    def _guarded(self, operation: str, call: Callable[[], Answer]) -> Answer:
+    def _guarded(self, operation: str, prepare: Callable[[], Callable[[], Answer]], limit: Limit) -> Answer:
+        """Make the call that `prepare` returns, within its limit; whatever goes wrong leaves as an error of ours."""
         assert not transaction_is_open(), "a database transaction is open during a call to Gmail"
+        from cheerful_pipelines.gmail.connection import translated
+
         try:
-            return call()
+            return finish_within(limit, prepare(), name=f"Gmail {operation}")
+        except SlowCallError:
+            self._local.__dict__.pop("way", None)  # the call that was cut off may still hold this connection
+            raise
         except CheerfulError:
             raise
         except Exception as error:
-            raise _translated(error, operation) from error
+            found = translated(error, operation)
+            if isinstance(found, AuthError) or isinstance(error, OSError):
+                self._local.__dict__.pop("way", None)  # the next call would only find the broken connection
+            raise found from error
 
-    def _way(self) -> Transport:
+    def _way(self) -> "Transport":
         if not hasattr(self._local, "way"):
             self._local.way = self._connect()
         way: Transport = self._local.way
         return way
 
 
+class _Threads:
+    """The threads that fetch batches, made at the first fetch and kept: each new one would log in again."""
+
+    def __init__(self, count: int) -> None:
+        self._count, self._lock = count, threading.Lock()
+        self._pool: ContextThreadPoolExecutor | None = None
+
+    def pool(self) -> ContextThreadPoolExecutor:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ContextThreadPoolExecutor(self._count, thread_name_prefix="gmail")
+            return self._pool
+
+
 class _Fetched(NamedTuple):
     taken: list[FetchedMessage | FetchFailure]
     error: CheerfulError | None
+
+
+class _BatchWork:
+    """The messages of one batch over all its tries: what came, what is settled, what still waits and why."""
+
+    def __init__(self, ids: Sequence[str]) -> None:
+        self.waiting = dict.fromkeys(ids)
+        self.size = len(self.waiting)
+        self.taken: list[FetchedMessage | FetchFailure] = []
+        self.errors: dict[str, CheerfulError] = {}
+
+    def note(self, ids: Sequence[str], fetched: Sequence[FetchedMessage], errors: dict[str, CheerfulError]) -> None:
+        """The answer to one request for `ids`."""
+        self.taken.extend(fetched)
+        for one in ids:
+            error = errors.get(one)
+            if isinstance(error, TransientError | AuthError):
+                self.errors[one] = error
+                continue
+            del self.waiting[one]
+            if error is not None:
+                self.taken.append(_failure(one, error))
+
+    def slow(self, ids: Sequence[str], error: SlowCallError) -> None:
+        """These did not come in time: they are asked for in smaller requests."""
+        self.errors |= dict.fromkeys(ids, error)
+        self.size = max(1, min(self.size, len(ids)) // 2)
+
+    def ended_slow(self, error: SlowCallError) -> _Fetched:
+        """A message that is slow by itself is one message's fault; if nothing came at all, it is the mailbox's."""
+        if self.size > 1 or not self.taken:
+            return _Fetched(self.taken, error)
+        return self.ended()
+
+    def ended(self) -> _Fetched:
+        """Throttled as a whole: the run must stop. Broken one by one: dead letters."""
+        for one in self.waiting:
+            if isinstance(self.errors[one], ThrottledError | AuthError):
+                return _Fetched(self.taken, self.errors[one])
+            self.taken.append(_failure(one, self.errors[one]))
+        return _Fetched(self.taken, None)
 
 
 class GmailClients:
@@ -369,14 +467,27 @@ class GmailClients:
         return self._kept(account, f"share {share}", lambda: self._allowance(ledger, share=share), tries=ATTEMPTS)
 
     def polling_client(self, account: GmailAccount) -> GmailClient:
-        """For the sensor's one unit a tick, which POLLING_UNITS are left over for: no ledger entry, one try a call."""
-        return self._kept(account, "polling", lambda: self._allowance(MemoryLedger(), share=1.0), tries=1)
+        """For the sensor's one unit a tick, which POLLING_UNITS are left over for: no ledger entry, one try a call.
+
+        Each call ends within POLL_SECONDS of wall-clock time, login included, or raises SlowCallError.
+        """
+        return self._kept(
+            account, "polling", lambda: self._allowance(MemoryLedger(), share=1.0), tries=1, call_seconds=POLL_SECONDS
+        )
 
     def client_for(self, credentials_json: str, *, address: str) -> GmailClient:
         """A client that is not kept, for credentials that are not stored yet: they prove themselves first."""
         return self._make(credentials_json, address, self._allowance(MemoryLedger(), share=1.0), tries=2)
 
-    def _kept(self, account: GmailAccount, use: str, allowance: Callable[[], Allowance], *, tries: int) -> GmailClient:
+    def _kept(
+        self,
+        account: GmailAccount,
+        use: str,
+        allowance: Callable[[], Allowance],
+        *,
+        tries: int,
+        call_seconds: float = CALL_SECONDS,
+    ) -> GmailClient:
         credentials = self._campaigns.account_credentials(account.id, keys=self._settings.credentials_keys())
         if credentials is None:
             raise AuthError(
@@ -387,7 +498,7 @@ class GmailClients:
         with self._lock:
             if key not in self._clients:
                 others = {known: made for known, made in self._clients.items() if known[:2] != key[:2]}
-                made = self._make(credentials, account.address, allowance(), tries=tries)
+                made = self._make(credentials, account.address, allowance(), tries=tries, call_seconds=call_seconds)
                 made = made.used_by_one_thread_at_a_time() if use == "polling" else made
                 self._clients = {**others, key: made}
             return self._clients[key]
@@ -395,55 +506,67 @@ class GmailClients:
     def _allowance(self, ledger: MemoryLedger | QuotaStore, *, share: float) -> Allowance:
         return Allowance(ledger, units_a_minute=self._settings.gmail_units_a_minute, share=share)
 
-    def _make(self, credentials_json: str, address: str, allowance: Allowance, *, tries: int) -> GmailClient:
-        endpoint = self._settings.google_endpoint("gmail")
+    def _make(
+        self,
+        credentials_json: str,
+        address: str,
+        allowance: Allowance,
+        *,
+        tries: int,
+        call_seconds: float = CALL_SECONDS,
+    ) -> GmailClient:
+        endpoint, token_uri = self._settings.google_endpoint("gmail"), self._settings.google_endpoint("token")
+
+        def connect_now() -> "Transport":
+            from cheerful_pipelines.gmail.connection import connect
+
+            return connect(credentials_json, address, endpoint=endpoint, token_uri=token_uri, idle_seconds=call_seconds)
+
         return GmailClient(
-            lambda: _connect(credentials_json, address, endpoint),
+            connect_now,
             root=endpoint or "https://gmail.googleapis.com",
             allowance=allowance,
             prices=self._settings.gmail_plan.prices,
             batch_size=self._settings.gmail_batch_size,
             requests_at_once=self._settings.gmail_requests_at_once,
             tries=tries,
+            call_seconds=call_seconds,
         )
 
 
-def _connect(credentials_json: str, address: str, endpoint: str | None) -> Transport:
-    """The Gmail v1 service from the packaged discovery document, calls and batches to `endpoint`."""
-    import google_auth_httplib2
-    import httplib2
-    from googleapiclient.discovery import build_from_document
-    from googleapiclient.discovery_cache import get_static_doc
-
-    document = json.loads(get_static_doc("gmail", "v1"))
-    if endpoint is not None:
-        document["rootUrl"] = document["baseUrl"] = f"{endpoint}/"
-    transport = google_auth_httplib2.AuthorizedHttp(
-        _credentials(credentials_json, address), http=httplib2.Http(timeout=TIMEOUT_SECONDS)
-    )
-    users = build_from_document(document, http=transport).users()
-    # messages() builds a class anew at each call, which costs more than the call: it is kept.
-    return Transport(users, users.messages(), transport)
+def _read_parts(
+    ids: Sequence[str], parts: dict[str, BatchPart]
+) -> tuple[list[FetchedMessage], dict[str, CheerfulError]]:
+    """The messages that came, and the error of each that did not."""
+    fetched: list[FetchedMessage] = []
+    errors: dict[str, CheerfulError] = {}
+    for one in ids:
+        try:
+            fetched.append(_fetched(_part_json(parts.get(one)), one))
+        except CheerfulError as error:
+            errors[one] = error
+    return fetched, errors
 
 
-def _credentials(credentials_json: str, address: str) -> Any:
-    info = json.loads(credentials_json)
-    if info.get("type") == "service_account":
-        from google.oauth2 import service_account
+def _inflated(body: bytes) -> bytes:
+    """The beginning of a body, decompressed as far as it came."""
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body)
+    except zlib.error:
+        return b""
 
-        return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-            info, scopes=list(SCOPES), subject=address
-        )  # fmt: skip
-    from google.oauth2.credentials import Credentials
 
-    # Named one by one: from_authorized_user_info ignores the file's own token_uri.
-    return Credentials(  # type: ignore[no-untyped-call]
-        token=None,
-        refresh_token=info["refresh_token"],
-        token_uri=info.get("token_uri", "https://oauth2.googleapis.com/token"),
-        client_id=info["client_id"],
-        client_secret=info["client_secret"],
-    )
+def _number(value: Any) -> int:
+    """A history id. Raises TransientError if it is not an unsigned 64-bit number: no mark may be set to it."""
+    try:
+        found = int(value)
+    except (TypeError, ValueError):
+        found = -1
+    if not 0 <= found <= LARGEST_ID:
+        raise TransientError("Gmail named a history id that is not an unsigned 64-bit number.")
+    return found
 
 
 def _part_json(part: BatchPart | None) -> Any:
@@ -458,7 +581,7 @@ def _part_json(part: BatchPart | None) -> Any:
         raise TransientError("Gmail answered messages.get with something that is not JSON.") from None
 
 
-def _worst(errors: Iterable[CheerfulError]) -> Any:
+def worst_of(errors: Iterable[CheerfulError]) -> Any:
     """The one that decides how long all wait: the longest Retry-After, else a throttled one, else any. None: none."""
     ranked = sorted(
         errors,
@@ -470,69 +593,38 @@ def _worst(errors: Iterable[CheerfulError]) -> Any:
     return ranked[-1] if ranked else None
 
 
-def _fetched(answer: Any) -> FetchedMessage:
+def _fetched(answer: Any, asked: str) -> FetchedMessage:
+    """The message of one part. TransientError if it is no raw message, PoisonError if its numbers make no sense."""
     try:
-        text = answer["raw"]
-        return FetchedMessage(
-            gmail_message_id=answer["id"],
-            gmail_thread_id=answer["threadId"],
-            label_ids=tuple(answer.get("labelIds", ())),
-            history_id=int(answer["historyId"]),
-            internal_date=datetime.fromtimestamp(int(answer["internalDate"]) / 1000, UTC),
-            raw=base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)),
-        )
+        text, moment, history_id = answer["raw"], int(answer["internalDate"]), int(answer["historyId"])
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        thread_id, labels = answer["threadId"], tuple(answer.get("labelIds", ()))
+        is_the_one = answer["id"] == asked
     except (KeyError, TypeError, ValueError, binascii.Error):
         raise TransientError("Gmail answered messages.get with something that is not a raw message.") from None
+    if not is_the_one:
+        raise TransientError("Gmail answered messages.get with another message.")
+    try:
+        if not 0 <= history_id <= LARGEST_ID:
+            raise ValueError("history id out of range")
+        return FetchedMessage(
+            gmail_message_id=asked,
+            gmail_thread_id=thread_id,
+            label_ids=labels,
+            history_id=history_id,
+            internal_date=datetime.fromtimestamp(moment / 1000, UTC),
+            raw=raw,
+        )
+    except (ValueError, OverflowError, OSError):  # pydantic's ValidationError is a ValueError
+        raise PoisonError("A message has ids or a date out of range.", reason_code="out_of_range") from None
 
 
-def _translated(error: Exception, operation: str) -> CheerfulError:
-    """Our error for whatever the libraries raised."""
-    import httplib2
-    from google.auth.exceptions import RefreshError, TransportError
-    from googleapiclient.errors import HttpError
-
-    if isinstance(error, CheerfulError):
-        return error
-    if isinstance(error, HttpError):
-        headers = {str(name): str(value) for name, value in error.resp.items()}
-        return error_from_answer(int(error.resp.status), error.content, headers, call=operation)
-    if isinstance(error, RefreshError):
-        return error_from_refresh(bool(error.retryable), error.args)
-    passing = (
-        OSError,
-        http.client.HTTPException,
-        httplib2.HttpLib2Error,
-        TransportError,
-        ValueError,
-        KeyError,
-    )
-    if isinstance(error, passing):
-        return TransientError(f"The connection to Gmail broke during {operation} ({type(error).__name__}).")
-    raise error
+def _failure(gmail_message_id: str, error: CheerfulError) -> FetchFailure:
+    gone = isinstance(error, NotFoundError)
+    return FetchFailure(gmail_message_id=gmail_message_id, reason_code="gone" if gone else _code(error), gone=gone)
 
 
 def _code(error: CheerfulError) -> str:
+    if isinstance(error, PoisonError):
+        return error.reason_code
     return type(error).__name__.removesuffix("Error").lower()
-
-
-def _attempts(tries: int) -> tenacity.Retrying:
-    return tenacity.Retrying(
-        retry=tenacity.retry_if_exception(_worth_repeating),
-        stop=tenacity.stop_after_attempt(tries),
-        wait=_wait,
-        reraise=True,
-    )
-
-
-def _worth_repeating(error: BaseException) -> bool:
-    if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
-        return error.retry_after_seconds <= LONGEST_SLEEP_SECONDS
-    return isinstance(error, TransientError)
-
-
-def _wait(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
-        return error.retry_after_seconds + 0.1
-    backoff = tenacity.wait_random_exponential(multiplier=1, max=LONGEST_BACKOFF_SECONDS)
-    return float(backoff(state)) + (1.0 if isinstance(error, ThrottledError) else 0.1)

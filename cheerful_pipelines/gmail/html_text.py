@@ -7,6 +7,8 @@ from cheerful_pipelines.gmail.visibility import Visibility
 
 LONGEST_HTML = 500_000
 """So many characters are read, pictures within the text not counted; the raw mail keeps all of it."""
+MAX_TAGS = 50_000
+"""So many tags of a page are read; the longest newsletters have some 15,000."""
 _PICTURE = re.compile(r"data:[\w/+.-]{0,60};base64,[\w+/=%\s]{100,}")
 
 _BLOCKS = frozenset(
@@ -71,6 +73,8 @@ def bounded_html(html: str) -> str:
     A tag or comment that never closes is looked for again at each "<" by most of the Pythons in use.
     """
     html = _PICTURE.sub("", html)[:LONGEST_HTML]
+    if html.count("<") > MAX_TAGS:
+        html = "<".join(html.split("<", MAX_TAGS)[:MAX_TAGS])
     comment = html.rfind("<!--")
     if comment >= 0 and html.find("-->", comment) < 0:
         html = html[:comment]

@@ -1,78 +1,123 @@
-"""Raw bytes of a mail to a `ParsedMessage`. Never raises: what cannot be read is named in `parse_error`.
+"""Raw bytes of a mail to a `ParsedMessage`. What cannot be read, and what is cut, is named in `parse_error`.
 
 fast-mail-parser (Rust) reads first, at a fortieth of the cost of the standard library's default policy; where it
-refuses a mail, the standard library's tolerant policy reads it. No I/O.
+refuses a mail, the standard library's tolerant policy reads it. Linear in the size of the mail, which is cut to
+`mail_limits` first. No I/O.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes
-from email.header import decode_header, make_header
 from email.message import Message
 from email.parser import BytesHeaderParser
-from email.utils import getaddresses, parsedate_to_datetime
+from email.utils import parsedate_to_datetime
+from itertools import islice
+from typing import TypeVar
 
 import fast_mail_parser
 
 from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.gmail import mail_limits
+from cheerful_pipelines.gmail.address_headers import mailboxes
+from cheerful_pipelines.gmail.encoded_words import decoded
 from cheerful_pipelines.gmail.html_text import html_to_text
 from cheerful_pipelines.gmail.models import Attachment, ParsedMessage
+from cheerful_pipelines.poison import is_of_the_message, one_message
 
 PARSER_VERSION = "4"
 
+_Value = TypeVar("_Value")
 _ANGLED = re.compile(r"<([^<>\s]+)>")
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
-_PLAIN_FROM = re.compile(r"\s*(?:([A-Za-z0-9 ]*)<)?([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)(?(1)>)\s*")
+_PLAIN_FROM = re.compile(r"(?:([A-Za-z0-9 ]*)<)?([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)(?(1)>)")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # what a Postgres text refuses
 _ATTRIBUTION = re.compile(r"\bmessage from\b", re.IGNORECASE)
+_NOBODY: tuple[str, ...] = ()
 _MOST_HEADER_BYTES = 1_000_000
-_MOST_IDS = 200  # a References header longer than that is an attack or a bug; the newest ids matter
+_MAX_PARAMETER_CHARS = 4_000  # of a part's header: the standard library's time for parameters is quadratic
 
 
 class _Parts:
-    """What either parser found, before it is cleaned."""
+    """What either parser found, before it is cleaned. `notes` become the `parse_error`."""
 
     def __init__(self) -> None:
         self.headers: list[tuple[str, str]] = []
         self.plain: list[str] = []
         self.html: list[str] = []
         self.attachments: list[Attachment] = []
-        self.error: str | None = None
+        self.notes: list[str] = []
+
+    def read(self, what: str, read: Callable[[], _Value], default: _Value) -> _Value:
+        """One field; where reading it fails the rest of the mail is kept, and the field named."""
+        try:
+            return read()
+        except BaseException as error:
+            if not is_of_the_message(error):
+                raise
+            self.notes.append(f"{what} could not be read ({type(error).__name__})")
+            return default
 
 
 def parse_message(raw: bytes) -> ParsedMessage:
-    """Parse. Headers decoded, text for Postgres, message ids without their angle brackets."""
-    try:
-        parts = _parse_fast(raw)
-    except Exception:  # the parser's own errors and, on odd input, a panic of its runtime
-        try:
-            parts = _parse_tolerant(raw)
-        except Exception as error:  # a thousand parts within parts end its recursion
-            parts = _parse_headers(raw, f"only its headers could be read ({type(error).__name__})")
+    """Parse. Headers decoded, text for Postgres, message ids without their angle brackets.
+
+    Raises nothing but PoisonError, for whatever bytes.
+    """
+    with one_message("parse"):
+        return _parsed(raw)
+
+
+def _parsed(raw: bytes) -> ParsedMessage:
+    mail, cut = mail_limits.bounded_mail(raw)
+    parts = _read_parts(mail)
+    parts.notes.extend(f"cut: {what}" for what in cut)
     headers = [(storable(name), storable(value)) for name, value in parts.headers]
     first = _first_of(headers)
     html = storable("\n".join(parts.html)) if parts.html else None
-    text = storable("\n".join(parts.plain)) if parts.plain else html_to_text(html or "")
-    name, address = _one_address(first.get("from", ""))
+    plain = storable("\n".join(parts.plain)) if parts.plain else None
+    text = plain if plain is not None else parts.read("text of its HTML", lambda: html_to_text(html or ""), "")
+    name, address = parts.read("sender", lambda: _one_address(first.get("from", "")), ("", ""))
     return ParsedMessage(
         parser_version=PARSER_VERSION,
-        parse_error=parts.error,
         rfc822_message_id=next(iter(message_ids(first.get("message-id", ""))), None),
-        in_reply_to=tuple(message_ids(first.get("in-reply-to", ""))),
-        reference_ids=tuple(message_ids(first.get("references", ""))[-_MOST_IDS:]),
+        in_reply_to=tuple(message_ids(first.get("in-reply-to", ""))[: mail_limits.MAX_IDS]),
+        reference_ids=tuple(message_ids(first.get("references", ""))[-mail_limits.MAX_IDS :]),
         subject=" ".join(first.get("subject", "").split()),
         from_address=address or None,
         from_key=address_key(address) if address else None,
         from_name=name or None,
-        to_keys=tuple(_recipient_keys(headers)),
+        to_keys=parts.read("recipients", lambda: _recipient_keys(headers, parts.notes), _NOBODY),
         header_date=_date(first.get("date", "")),
         headers=tuple(headers),
         body_text=text,
         body_html=html,
-        attachments=tuple(parts.attachments),
+        attachments=tuple(_listed(parts)),
+        parse_error="; ".join(parts.notes) or None,
     )
+
+
+def _read_parts(raw: bytes) -> _Parts:
+    """By the first parser that takes the mail; the last one reads only its headers."""
+    if mail_limits.is_too_much_for_any_parser(raw):
+        return _parse_headers(raw, f"only its headers could be read (over {mail_limits.MAX_BOUNDARIES_AT_ALL} parts)")
+    if not mail_limits.is_too_much_for_the_fast_parser(raw):
+        try:
+            return _parse_fast(raw)
+        except BaseException as error:  # its own errors and, on odd input, a panic of its runtime
+            if not is_of_the_message(error):
+                raise
+    try:
+        return _parse_tolerant(raw)
+    except Exception as error:  # a thousand parts within parts end its recursion
+        return _parse_headers(raw, f"only its headers could be read ({type(error).__name__})")
+
+
+def _listed(parts: _Parts) -> list[Attachment]:
+    if len(parts.attachments) > mail_limits.MAX_ATTACHMENTS:
+        parts.notes.append(f"cut: {len(parts.attachments) - mail_limits.MAX_ATTACHMENTS} attachments are not listed")
+    return parts.attachments[: mail_limits.MAX_ATTACHMENTS]
 
 
 def message_ids(header: str) -> list[str]:
@@ -86,7 +131,7 @@ def message_ids(header: str) -> list[str]:
         found = found[1:]
     if not found and "@" in header and len(header.split()) == 1:
         found = [header.strip().strip("<>")]
-    return list(dict.fromkeys(found))
+    return [one for one in dict.fromkeys(found) if len(one.encode(errors="replace")) <= mail_limits.MAX_ID_BYTES]
 
 
 def storable(text: str) -> str:
@@ -104,7 +149,7 @@ def _parse_fast(raw: bytes) -> _Parts:
     for item in mail.attachments:
         parts.attachments.append(_attachment(item.filename or "", item.mimetype or "", bytes(item.content)))
     if not parts.headers and raw.strip():
-        parts.error = "no header could be read"
+        parts.notes.append("no header could be read")
     return parts
 
 
@@ -124,12 +169,13 @@ def _with_readable_header(raw: bytes) -> bytes:
 
 def _parse_tolerant(raw: bytes) -> _Parts:
     parts = _Parts()
-    parts.error = "read by the tolerant parser"
+    parts.notes.append("read by the tolerant parser")
     mail = message_from_bytes(raw)
-    parts.headers = [(name, _decoded(value)) for name, value in mail.items()]
-    for part in mail.walk():
+    parts.headers = [(name, decoded(str(value))) for name, value in mail.items()]
+    for part in islice(mail.walk(), mail_limits.MAX_PARTS):
         if part.is_multipart():
             continue
+        _shorten_parameters(part)
         content = _content(part)
         kind = part.get_content_type()
         if part.get_filename() or not kind.startswith("text/"):
@@ -143,9 +189,9 @@ def _parse_tolerant(raw: bytes) -> _Parts:
 
 def _parse_headers(raw: bytes, reason: str) -> _Parts:
     parts = _Parts()
-    parts.error = reason
+    parts.notes.append(reason)
     mail = BytesHeaderParser().parsebytes(raw[:_MOST_HEADER_BYTES])
-    parts.headers = [(name, _decoded(value)) for name, value in mail.items()]
+    parts.headers = [(name, decoded(str(value))) for name, value in mail.items()]
     return parts
 
 
@@ -164,11 +210,12 @@ def _text(part: Message, content: bytes) -> str:
         return content.decode("utf-8", "replace")
 
 
-def _decoded(value: object) -> str:
-    try:
-        return str(make_header(decode_header(str(value))))
-    except (LookupError, ValueError, UnicodeError):
-        return str(value)
+def _shorten_parameters(part: Message) -> None:
+    for name in ("Content-Type", "Content-Disposition"):
+        value = part.get(name)
+        if value is not None and len(str(value)) > _MAX_PARAMETER_CHARS:
+            del part[name]
+            part[name] = str(value)[:_MAX_PARAMETER_CHARS]
 
 
 def _attachment(filename: str, content_type: str, content: bytes) -> Attachment:
@@ -192,20 +239,34 @@ def _first_of(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def _one_address(header: str) -> tuple[str, str]:
     """(display name, address) of a From header; the first usable one."""
-    if (plain := _PLAIN_FROM.fullmatch(header)) is not None:  # most are; the library takes fifty times as long
-        return (plain.group(1) or "").strip(), plain.group(2)
-    for name, address in getaddresses([header]):
-        if "@" in address:
+    for name, address in _entries(header):
+        if "@" in address and _is_short(address):
             return name.strip(), address.strip()
-    match = re.search(r"[^\s<>\"]+@[^\s<>\"]+", header)
-    return ("", match.group(0)) if match else ("", "")
+    for word in re.split(r'[\s<>"]+', header):
+        if "@" in word[1:-1] and _is_short(word):
+            return "", word
+    return "", ""
 
 
-def _recipient_keys(headers: Iterable[tuple[str, str]]) -> list[str]:
+def _recipient_keys(headers: Iterable[tuple[str, str]], notes: list[str]) -> tuple[str, ...]:
+    """Keys of To, Cc and Bcc in order, each once."""
     fields = [value for name, value in headers if name.lower() in ("to", "cc", "bcc")]
-    plain = [match.group(2) for value in fields if (match := _PLAIN_FROM.fullmatch(value)) is not None]
-    found = plain if len(plain) == len(fields) else [address for _, address in getaddresses(fields)]
-    return list(dict.fromkeys(address_key(address) for address in found if "@" in address))
+    entries = (address for field in fields for _, address in _entries(field) if "@" in address)
+    found = dict.fromkeys(address_key(one) for one in islice(entries, mail_limits.MAX_RECIPIENTS) if _is_short(one))
+    if next(entries, None) is not None:
+        notes.append(f"cut: recipients after the first {mail_limits.MAX_RECIPIENTS}")
+    return tuple(found)
+
+
+def _entries(header: str) -> Iterator[tuple[str, str]]:
+    if (plain := _PLAIN_FROM.fullmatch(header.strip())) is not None:  # most are, and it is much quicker
+        yield (plain.group(1) or "").strip(), plain.group(2)
+    else:
+        yield from mailboxes(header)
+
+
+def _is_short(address: str) -> bool:
+    return len(address.encode(errors="replace")) <= mail_limits.MAX_ADDRESS_BYTES
 
 
 def _date(header: str) -> datetime | None:

@@ -6,9 +6,9 @@ recipient failed. Everything else in a sender's mailbox is nobody's business her
 
 import re
 from collections.abc import Iterable, Sequence
-from email.utils import getaddresses
 
 from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.gmail.address_headers import mailboxes
 from cheerful_pipelines.gmail.models import ParsedMail
 
 _READ_OF_REPORTS = 200_000
@@ -41,7 +41,7 @@ def people_in(mail: ParsedMail) -> set[str]:
     parsed = mail.parsed
     found = {*parsed.to_keys, *((parsed.from_key,) if parsed.from_key else ())}
     more = [value for name, value in parsed.headers if name.lower() in _MORE_ADDRESSES]
-    found.update(address_key(address) for _, address in getaddresses(more) if "@" in address)
+    found.update(address_key(address) for text in more for _, address in mailboxes(text) if "@" in address)
     if is_report(mail):
         text = mail.fetched.raw[:_READ_OF_REPORTS]
         found.update(address_key(match.decode("ascii", "replace")) for match in _ADDRESS.findall(text))

@@ -118,7 +118,9 @@ def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Databa
         slow=cursor.silent,
         most=MAILBOXES_A_TICK,
     )
-    answers = _POLLS.ask(turn.names, lambda alias: clients.polling_client(accounts[alias]).profile().history_id)
+    answers = _POLLS.ask(
+        turn.names, lambda alias: clients.polling_client(accounts[alias]).profile().history_id, slow=cursor.silent
+    )
     polled = Polled({}, [], {}, answers.not_asked)
     for alias in (*answers.late, *answers.hanging):
         polled.silent[alias] = SlowCallError(f"The mailbox {alias} did not answer a poll in time.")

@@ -16,8 +16,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.campaigns.models import GmailAccount
-from cheerful_pipelines.errors import TransientError
-from cheerful_pipelines.gmail.dead_letter_store import bury, clear_suspicion, resolve
+from cheerful_pipelines.errors import NotFoundError, PermanentError, PoisonError, TransientError
+from cheerful_pipelines.gmail.dead_letter_store import Owner, bury, clear_suspicion, resolve
 from cheerful_pipelines.gmail.models import (
     FetchedMessage,
     LabelChange,
@@ -40,6 +40,7 @@ from cheerful_pipelines.storage.tables import (
     archive_month,
     campaign,
     campaign_sender,
+    dead_letter,
     gmail_account,
     gmail_message,
     gmail_message_event,
@@ -122,29 +123,61 @@ class MailStore:
         for key in hashes - set(shared.scalars()):
             self._blobs.delete(key)
 
-    def reparse(self, account_id: UUID, *, run_id: str, most: int = 200) -> int:
+    def reparse(self, account: Owner, *, run_id: str, most: int = 200) -> int:
         """Read again what an older parser read; returns how many rows changed.
 
-        Call it until it returns 0. A changed row gets an event, so that its threads are looked at again.
+        Call it until it returns 0. A changed row gets an event, so that its threads are looked at again. A message
+        that cannot be read, or whose raw mail is lost or damaged, gets a dead letter (stage `parse`), keeps its
+        row, and is tried again once that letter is due.
         """
+        while rows := self._to_reparse(account.id, most):
+            read, failed = self._parse_again(rows)
+            with self._database.transaction() as connection:
+                _take_ingest_lock(connection)
+                for row, parsed in read:
+                    _read_again(connection, account.id, row, parsed, run_id)
+                for one, code in failed.items():
+                    bury(connection, account, one, stage="parse", reason_code=code, run_id=run_id)
+            if read:
+                return len(read)
+        return 0
+
+    def _to_reparse(self, account_id: UUID, most: int) -> Sequence[Any]:
         columns = gmail_message.c
+        waiting = sa.exists().where(
+            dead_letter.c.gmail_account_id == columns.gmail_account_id,
+            dead_letter.c.gmail_message_id == columns.gmail_message_id,
+            dead_letter.c.stage == "parse",
+            dead_letter.c.resolved_at.is_(None),
+            dead_letter.c.next_try_at > sa.func.now(),
+        )
+        statement = (
+            sa.select(columns.id, columns.gmail_message_id, columns.raw_sha256)
+            .where(
+                columns.gmail_account_id == account_id,
+                columns.parser_version != PARSER_VERSION,
+                columns.raw_deleted_at.is_(None),
+                ~waiting,
+            )
+            .order_by(columns.id)
+            .limit(most)
+        )
         with self._database.transaction() as connection:
-            rows = connection.execute(
-                sa.select(columns.id, columns.gmail_message_id, columns.raw_sha256)
-                .where(
-                    columns.gmail_account_id == account_id,
-                    columns.parser_version != PARSER_VERSION,
-                    columns.raw_deleted_at.is_(None),
-                )
-                .order_by(columns.id)
-                .limit(most)
-            ).all()
-        read = [(row, parse_message(self._blobs.get(row.raw_sha256))) for row in rows]
-        with self._database.transaction() as connection:
-            _take_ingest_lock(connection)
-            for row, parsed in read:
-                _read_again(connection, account_id, row, parsed, run_id)
-        return len(read)
+            return connection.execute(statement).all()
+
+    def _parse_again(self, rows: Sequence[Any]) -> tuple[list[tuple[Any, ParsedMessage]], dict[str, str]]:
+        """(row and what its bytes say, Gmail's id to the reason for those that cannot be read)."""
+        read, failed = list[tuple[Any, ParsedMessage]](), dict[str, str]()
+        for row in rows:
+            try:
+                read.append((row, parse_message(self._blobs.get(row.raw_sha256))))
+            except PoisonError as error:
+                failed[row.gmail_message_id] = error.reason_code
+            except NotFoundError:
+                failed[row.gmail_message_id] = "raw_missing"
+            except PermanentError:
+                failed[row.gmail_message_id] = "raw_damaged"
+        return read, failed
 
     def store_fetched(self, account: GmailAccount, messages: Sequence[FetchedMessage], *, run_id: str) -> StoreReport:
         """Parse and store copies."""

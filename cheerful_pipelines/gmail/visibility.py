@@ -9,8 +9,8 @@ VOID = frozenset(
     ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
 )
 _HIDING = re.compile(
-    r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|opacity\s*:\s*0*(?:\.0+)?\s*(?:;|$|!)"
-    r"|(?<!-)max-height\s*:\s*0(?:px|em)?\s*(?:;|$|!)",
+    r"display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all|opacity\s*+:\s*+0*+(?:\.0++)?\s*+(?:;|$|!)"
+    r"|(?<!-)max-height\s*+:\s*+0(?:px|em)?\s*+(?:;|$|!)",
     re.I,
 )
 _SIZE = re.compile(r"font-size\s*:\s*([\d.]+)", re.I)

@@ -19,7 +19,9 @@ from cheerful_pipelines.errors import NotFoundError, PermanentError, TransientEr
 from cheerful_pipelines.local_google.mbox import dated, is_from, read_messages
 
 INBOX = ("INBOX", "UNREAD")
-FaultKind = Literal["json", "html", "reset", "cut", "garbage", "lost", "empty", "twice", "reversed"]
+FaultKind = Literal[
+    "json", "html", "reset", "cut", "garbage", "lost", "empty", "twice", "reversed", "hang", "slow", "drip", "short"
+]
 _CHUNK = 200
 _TIMEOUT_SECONDS = 60.0
 
@@ -123,9 +125,17 @@ class LocalGoogleAdmin:
         self._post("put_sheet", spreadsheet_id=spreadsheet_id, title=title, tabs=tabs)
 
     def load_csv(self, spreadsheet_id: str, path: Path | str, *, title: str, tab: str = "Recipients") -> int:
-        """A spreadsheet of one tab from a CSV file, every cell as text. Returns the rows below the header."""
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
-            rows: list[list[Any]] = list(csv.reader(file))
+        """A spreadsheet of one tab from a CSV file, every cell as text. Returns the rows below the header.
+
+        Raises PermanentError for a file that is not CSV in UTF-8.
+        """
+        try:
+            with Path(path).open(newline="", encoding="utf-8-sig") as file:
+                rows: list[list[Any]] = list(csv.reader(file))
+        except (UnicodeError, csv.Error):
+            raise PermanentError(
+                f"{Path(path).name} is not a CSV file in UTF-8.", what_to_do="Export it again as CSV (UTF-8)."
+            ) from None
         self.put_sheet(spreadsheet_id, title=title, tabs={tab: rows})
         return max(0, len(rows) - 1)
 
@@ -190,11 +200,18 @@ class LocalGoogleAdmin:
         times: int = 1,
         retry_after: str | None = None,
         kind: FaultKind = "json",
+        mailbox: str = "",
+        lasting_seconds: float | None = None,
+        **details: Any,
     ) -> None:
-        """The next `times` calls whose path and query contain the text fail so; kinds are told in `faults`."""
+        """The next `times` calls whose path and query contain the text fail so; kinds are listed in `faults`.
+
+        With `mailbox` only calls signed in as it; with `lasting_seconds` every such call until then. `details`:
+        other fields of `faults.Fault` (seconds, byte_seconds, cut_at, message).
+        """
         self._post(
             "inject_fault", path_contains=path_contains, status=status, reason=reason, times=times,
-            retry_after=retry_after, kind=kind,
+            retry_after=retry_after, kind=kind, mailbox=mailbox, lasting_seconds=lasting_seconds, **details,
         )  # fmt: skip
 
     def set_fault_mix(self, mix: list[dict[str, Any]], *, seed: int = 0) -> None:

@@ -21,6 +21,7 @@ from cheerful_pipelines.local_google.calls import (
     Api,
     Call,
     GoogleError,
+    Pace,
     Route,
     Router,
     error_answer,
@@ -84,7 +85,7 @@ class LocalGoogle:
         if api == "local" and "origin" in call.headers:
             # A web page in this machine's browser could send it; nobody who may steer this server is one.
             return error_answer(GoogleError(403, "The /local routes are not for web pages."), api)
-        fault = None if api == "local" else self._faults.take(call, query)
+        fault = None if api == "local" else self._faults.take(call, query, subject_of=self._whose)
         if fault and fault.kind not in AFTER_THE_CALL:
             self._counters.call(f"fault.{fault.kind}", 0, "", fault.status)
             return fault_answer(fault, api)
@@ -128,6 +129,16 @@ class LocalGoogle:
                 self._counters.call(route.name, units, call.mailbox, status)
         return _masked(answer, call) if route.api not in _OPEN else answer
 
+    def _whose(self, call: Call) -> str:
+        """Whose token a request carries, the refresh token of a login included; empty if nobody's."""
+        if call.path == "/token":
+            form = parse_query(call.content.decode("utf-8", "replace"))
+            return self._tokens.subject_of_refresh_token(form.get("refresh_token", [""])[0]) or ""
+        try:
+            return self._subject(call)
+        except GoogleError:
+            return ""
+
     def _subject(self, call: Call) -> str:
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else call.first("access_token")
@@ -151,7 +162,10 @@ class LocalGoogle:
         except ConnectionBroken as broken:
             await _break(broken, scope, send)
             return
-        await _send(answer, send)
+        if answer.pace is not None:
+            await _send_paced(answer, answer.pace, scope, receive, send)
+        else:
+            await _send(answer, send)
 
 
 def _api_of(path: str) -> Api:
@@ -190,13 +204,49 @@ async def _read_body(receive: Receive) -> bytes:
 
 
 async def _send(answer: Answer, send: Send) -> None:
-    payload = answer.payload()
+    await _send_head(answer, send)
+    await send({"type": "http.response.body", "body": answer.payload()})
+
+
+async def _send_head(answer: Answer, send: Send) -> None:
     headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
-    headers += [(b"content-length", str(len(payload)).encode())]
+    headers += [(b"content-length", str(len(answer.payload())).encode())]
     if answer.status != 204:
         headers += [(b"content-type", answer.content_type.encode())]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": payload})
+
+
+async def _send_paced(answer: Answer, pace: Pace, scope: Scope, receive: Receive, send: Send) -> None:
+    """Late, byte by byte or not whole, as a fault asks; ends when the client goes away."""
+    payload = answer.payload()
+    if await _is_gone(receive, pace.wait_seconds):
+        return
+    if pace.is_silent:
+        await _break(ConnectionBroken(), scope, send)
+        return
+    await _send_head(answer, send)
+    for at in range(len(payload)) if pace.byte_seconds else ():
+        await send({"type": "http.response.body", "body": payload[at : at + 1], "more_body": True})
+        if await _is_gone(receive, pace.byte_seconds):
+            return
+    if pace.cut_at is not None and pace.cut_at < len(payload):
+        await send({"type": "http.response.body", "body": payload[: pace.cut_at], "more_body": True})
+        scope[TRANSPORT].close()
+        await asyncio.sleep(0.01)
+        return
+    rest = b"" if pace.byte_seconds else payload
+    await send({"type": "http.response.body", "body": rest})
+
+
+async def _is_gone(receive: Receive, seconds: float) -> bool:
+    """Waits so long; True as soon as the client has closed the connection."""
+    if seconds <= 0:
+        return False
+    try:
+        async with asyncio.timeout(seconds):
+            return bool((await receive())["type"] == "http.disconnect")
+    except TimeoutError:
+        return False
 
 
 async def _break(broken: ConnectionBroken, scope: Scope, send: Send) -> None:

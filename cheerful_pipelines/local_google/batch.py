@@ -31,7 +31,7 @@ def _call_of(part: Part, outer: Call) -> Call:
     headers = read_header_lines(lines[1:])
     if "authorization" not in headers and "authorization" in outer.headers:
         headers["authorization"] = outer.headers["authorization"]
-    return Call(words[0], target.path, parse_query(target.query), headers, content)
+    return Call(words[0], target.path, parse_query(target.query), headers, content, is_part=True)
 
 
 def _written(part: Part, answer: Answer, boundary: str) -> bytes:

@@ -42,6 +42,19 @@ def not_found() -> GoogleError:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How an answer is sent when a fault asks for more than its bytes at once."""
+
+    wait_seconds: float = 0.0
+    is_silent: bool = False
+    """After the wait the connection is closed without an answer."""
+    byte_seconds: float = 0.0
+    """Seconds between two bytes of the body; 0: all at once."""
+    cut_at: int | None = None
+    """So many bytes of the body are sent, then the connection is closed."""
+
+
+@dataclass(frozen=True)
 class Answer:
     """Status, body and headers. A dict body is sent as JSON; None as an empty body."""
 
@@ -49,6 +62,7 @@ class Answer:
     body: dict[str, Any] | bytes | None = None
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "application/json; charset=UTF-8"
+    pace: Pace | None = None
 
     def payload(self) -> bytes:
         """The bytes of the body."""
@@ -93,6 +107,8 @@ class Call:
     """Who the access token speaks for: a mailbox's address, or the name of the Sheets identity."""
     mailbox: str = ""
     """Whose quota the call used: set by the Gmail handlers."""
+    is_part: bool = False
+    """One call within a batch."""
     params: dict[str, str] = field(default_factory=dict)
 
     def first(self, name: str, default: str = "") -> str:

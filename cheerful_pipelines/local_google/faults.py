@@ -8,19 +8,31 @@
     empty     a list answers no items, but a token for a next page: the same page again
     twice     a list names every item twice
     reversed  a list comes in reverse order
+    hang      no answer for `seconds` (600 unless told), then the connection is closed
+    slow      the right answer, `seconds` later
+    drip      the right answer, one byte each `byte_seconds` (a second unless told)
+    short     the right answer, but the connection closes after `cut_at` bytes of its body
 
-json, html, reset, cut and garbage happen instead of the call (nothing is changed); `lost` is a reset after the
-call was done: the answer is lost, the change is not.
+json, html, reset, cut, garbage and hang happen instead of the call (nothing is changed); `lost` is a reset after the
+call was done: the answer is lost, the change is not. With `mailbox` only requests signed in as that mailbox are hit,
+token refreshes included; with `lasting_seconds` an order ends by time, however many requests it hits.
 """
 
 import random
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from cheerful_pipelines.local_google.calls import Answer, Api, Call, GoogleError, error_answer
+from cheerful_pipelines.local_google.calls import Answer, Api, Call, GoogleError, Pace, error_answer
 
-Kind = Literal["json", "html", "reset", "cut", "garbage", "lost", "empty", "twice", "reversed"]
-AFTER_THE_CALL = ("lost", "empty", "twice", "reversed")
+Kind = Literal[
+    "json", "html", "reset", "cut", "garbage", "lost", "empty", "twice", "reversed", "hang", "slow", "drip", "short"
+]
+AFTER_THE_CALL = ("lost", "empty", "twice", "reversed", "slow", "drip", "short")
+PACED = ("hang", "slow", "drip", "short")
+HANG_SECONDS = 600.0
+DRIP_SECONDS = 1.0
 _LISTS = ("messages", "history", "threads", "drafts")
 _HTML = "<!DOCTYPE html><html><title>Error {status}</title><p>The server encountered a temporary error.</html>"
 
@@ -43,9 +55,20 @@ class Fault:
     times: int = 1
     retry_after: str | None = None
     kind: Kind = "json"
+    mailbox: str = ""
+    """Only requests with this mailbox's token; empty: anybody's."""
+    seconds: float | None = None
+    byte_seconds: float = DRIP_SECONDS
+    cut_at: int = 0
+    message: str = ""
+    """Google's words in the error; empty: the usual ones."""
+    lasting_seconds: float | None = None
+    """The order stays open so long, and `times` does not count."""
+    ends_at: float | None = None
+    """Set by `Faults.add`: time.monotonic() at which a lasting order ends."""
 
 
-WHOLE_REQUESTS = ("reset", "cut", "lost")
+WHOLE_REQUESTS = ("reset", "cut", "lost", *PACED)
 """Of a batch these hit the request, never a part."""
 
 
@@ -72,6 +95,8 @@ class Faults:
         """Order trouble."""
         if fault.kind not in get_args(Kind):
             raise GoogleError(400, f"Unknown kind of fault: {fault.kind}. One of {', '.join(get_args(Kind))}.")
+        if fault.lasting_seconds is not None:
+            fault = replace(fault, ends_at=time.monotonic() + fault.lasting_seconds)
         self._open.append(fault)
 
     def _by_chance(self, call: Call) -> Fault | None:
@@ -89,19 +114,27 @@ class Faults:
         self._open.clear()
         self._mix.clear()
 
-    def take(self, call: Call, query: str) -> Fault | None:
-        """The fault that hits this call, counted down; None for a call that is left alone."""
+    def take(self, call: Call, query: str, *, subject_of: Callable[[Call], str] = lambda _call: "") -> Fault | None:
+        """The fault that hits this call, counted down; None for a call that is left alone.
+
+        `subject_of` tells whose token a request carries; asked only when an order names a mailbox.
+        """
         if (chosen := self._by_chance(call)) is not None:
             return chosen
         if not self._open:
             return None
-        target = f"{call.path}?{query}"
+        now, target = time.monotonic(), f"{call.path}?{query}"
+        self._open = [fault for fault in self._open if fault.ends_at is None or fault.ends_at > now]
         for fault in self._open:
-            if fault.path_contains in target:
+            if fault.path_contains not in target or (call.is_part and fault.kind in PACED):
+                continue
+            if fault.mailbox and fault.mailbox.lower() != subject_of(call).lower():
+                continue
+            if fault.ends_at is None:
                 fault.times -= 1
                 if fault.times <= 0:
                     self._open.remove(fault)
-                return fault
+            return fault
         return None
 
 
@@ -120,17 +153,22 @@ def fault_answer(fault: Fault, api: Api) -> Answer:
         raise ConnectionBroken(b'{"messages": [{"id": "1900')
     if fault.kind == "garbage":
         return Answer(200, b'{"messages": [{"id": "19')
+    if fault.kind == "hang":
+        return Answer(pace=Pace(wait_seconds=HANG_SECONDS if fault.seconds is None else fault.seconds, is_silent=True))
     headers = (("Retry-After", fault.retry_after),) if fault.retry_after else ()
     if fault.kind == "html":
         page = _HTML.format(status=fault.status).encode()
         return Answer(fault.status, page, headers, content_type="text/html; charset=UTF-8")
     if api == "token":
-        return Answer(fault.status, {"error": fault.reason or "internal_failure"}, headers)
+        body = {"error": fault.reason or "internal_failure"}
+        return Answer(fault.status, body | ({"error_description": fault.message} if fault.message else {}), headers)
     error = GoogleError(fault.status, _words(fault), reason=fault.reason)
     return error_answer(error, api, retry_after=fault.retry_after)
 
 
 def _words(fault: Fault) -> str:
+    if fault.message:
+        return fault.message
     if fault.reason in ("rateLimitExceeded", "userRateLimitExceeded") or fault.status == 429:
         return (
             "Quota exceeded for quota metric 'Queries' and limit 'Queries per minute per user' of service "
@@ -143,6 +181,8 @@ def disturbed(fault: Fault, answer: Answer, query: dict[str, Any]) -> Answer:
     """The answer of a call that was done, changed as the fault says."""
     if fault.kind == "lost":
         raise ConnectionBroken
+    if fault.kind in PACED:
+        return replace(answer, pace=_pace(fault))
     if not isinstance(answer.body, dict):
         return answer
     body = dict(answer.body)
@@ -157,6 +197,14 @@ def disturbed(fault: Fault, answer: Answer, query: dict[str, Any]) -> Answer:
             else:
                 body[name] = body[name][::-1]
     return Answer(answer.status, body, answer.headers, answer.content_type)
+
+
+def _pace(fault: Fault) -> Pace:
+    if fault.kind == "slow":
+        return Pace(wait_seconds=fault.seconds or 0.0)
+    if fault.kind == "drip":
+        return Pace(byte_seconds=fault.byte_seconds)
+    return Pace(cut_at=fault.cut_at)
 
 
 def _first_page_token(name: str, query: dict[str, Any]) -> str:

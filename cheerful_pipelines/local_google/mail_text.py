@@ -16,7 +16,7 @@ _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _HEADER = re.compile(r"^([!-9;-~]+)[ \t]*:(.*)$", re.S)
 _IDS = re.compile(r"<([^<>\s]+)>")
 _REPLY_PREFIX = re.compile(r"^\s*((re|fwd?|aw|sv|antw|wg|tr|rv|vs)(\[\d+\])?\s*:\s*)+", re.I)
-_TAG = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.I | re.S)
+_TAG = re.compile(r"<(style|script)\b(?:[^<]++|<(?!/\1>))*+(?:</\1>|\Z)|<[^<>]*+>", re.I)
 _SNIPPET_SOURCE_BYTES = 20_000
 
 

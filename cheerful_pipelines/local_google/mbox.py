@@ -9,7 +9,7 @@ from cheerful_pipelines.local_google import mail_text
 
 _FROM_LINE = re.compile(rb"^From [^\r\n]*\r?\n", re.M)
 _HEADER_LINE = re.compile(rb">?[!-9;-~]+[ \t]*:|From ")
-_MOMENT = re.compile(rb"\d:\d\d(:\d\d)?\b.*\b(19|20)\d\d\b")
+_MOMENT = re.compile(rb"\d:\d\d(:\d\d)?\b.{0,60}\b(19|20)\d\d\b")
 _FIRST_MOMENT = datetime(2000, 1, 1, tzinfo=UTC)
 
 

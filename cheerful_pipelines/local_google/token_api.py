@@ -19,6 +19,11 @@ CLIENT_ID = "local-google.apps.example"
 CLIENT_SECRET = "local"  # noqa: S105  (no secret: the server is on this machine)
 _ALL_SCOPES = "https://www.googleapis.com/auth/gmail.readonly"
 _JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_JWT_OF_ANOTHER_TIME = (
+    "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe. "
+    "Check your iat and exp values in the JWT claim."
+)
+_CLOCK_SKEW_SECONDS = 300
 
 
 class TokenApi:
@@ -69,11 +74,8 @@ class TokenApi:
 
     def _from_jwt(self, assertion: str) -> Answer:
         claims = _claims(assertion)
-        if claims is None or not isinstance(claims.get("exp"), int | float) or claims["exp"] < time.time():
-            return _refused(
-                "invalid_grant",
-                "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe.",
-            )
+        if claims is None or not _is_of_this_hour(claims):
+            return _refused("invalid_grant", _JWT_OF_ANOTHER_TIME)
         subject = str(claims.get("sub") or SHEETS_SUBJECT).lower()
         if claims.get("sub") and subject == str(claims.get("iss", "")).lower():
             subject = SHEETS_SUBJECT
@@ -93,6 +95,14 @@ class TokenApi:
 
 def _refused(error: str, description: str) -> Answer:
     return Answer(400, {"error": error, "error_description": description})
+
+
+def _is_of_this_hour(claims: dict[str, Any]) -> bool:
+    issued, expires = claims.get("iat"), claims.get("exp")
+    if not isinstance(issued, int | float) or not isinstance(expires, int | float):
+        return False
+    now = time.time()
+    return issued <= now + _CLOCK_SKEW_SECONDS and expires > now and expires - issued <= 3600 + _CLOCK_SKEW_SECONDS
 
 
 def _claims(assertion: str) -> dict[str, Any] | None:

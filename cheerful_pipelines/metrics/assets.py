@@ -9,6 +9,7 @@ from typing import Literal
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
+from cheerful_pipelines.core.markdown import code, paragraphs
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.curves import whole_hour
@@ -30,7 +31,7 @@ from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import table_metadata
+from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 _OWNERS = ["team:cheerful-data"]
 _MOST_CAMPAIGN_RATES = 11  # with the nine totals: 20 numbers, as many as Dagster's plots stay readable with
@@ -114,9 +115,11 @@ def metrics_result(
             "counted": report.of,
             "outcomes_changed": report.outcomes_changed,
             "newer_numbers_stood_there": report.rows.is_superseded,
-            "numbers": dg.MetadataValue.md(headline_table(rows)),
-            "what_changed": dg.MetadataValue.md(changes_as_markdown(report.changes)),
-            "receipts": dg.MetadataValue.md(f"Who is behind a number: `cheerful metrics explain {slug} reply_rate`"),
+            "numbers": markdown_metadata(headline_table(rows)),
+            "what_changed": markdown_metadata(changes_as_markdown(report.changes)),
+            "receipts": markdown_metadata(
+                paragraphs("Who is behind a number:", code(f"cheerful metrics explain {slug} reply_rate"))
+            ),
             "definition_version": DEFINITION_VERSION,
             "mode": settings.mode,
         },
@@ -167,10 +170,10 @@ def campaign_report(
     return dg.MaterializeResult(
         metadata={
             **headline_numbers(rows),
-            **{name: dg.MetadataValue.md(markdown) for name, markdown in pictures.items()},
-            "numbers": dg.MetadataValue.md(headline_table(rows)),
-            "weeks": dg.MetadataValue.md(cohort_markdown(timings, whole_hour(known_at))),
-            "other_definitions": dg.MetadataValue.md(vendor_table(rows)),
+            **{name: markdown_metadata(markdown) for name, markdown in pictures.items()},
+            "numbers": markdown_metadata(headline_table(rows)),
+            "weeks": markdown_metadata(cohort_markdown(timings, whole_hour(known_at))),
+            "other_definitions": markdown_metadata(vendor_table(rows)),
             "counted_at": dg.MetadataValue.timestamp(known_at),
             "definition_version": DEFINITION_VERSION,
             "mode": settings.mode,
@@ -247,8 +250,8 @@ def portfolio_metrics(
         metadata={
             **portfolio_numbers(rows),
             "campaigns": ", ".join(by_campaign(rows)) or "none yet",
-            "table": dg.MetadataValue.md(portfolio_table(rows)),
-            **{name: dg.MetadataValue.md(markdown) for name, markdown in portfolio_plots(rows).items()},
+            "table": markdown_metadata(portfolio_table(rows)),
+            **{name: markdown_metadata(markdown) for name, markdown in portfolio_plots(rows).items()},
             "definition_version": DEFINITION_VERSION,
             "mode": settings.mode,
         }

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.metrics.compute import Timing, waits_of
 from cheerful_pipelines.metrics.curves import AT_RISK_AT_LEAST, reply_curve, whole_hour
 from cheerful_pipelines.metrics.definitions import EXPECTED_AFTER_DAYS, LABEL_TITLES
@@ -32,7 +33,7 @@ _HEALTH = (
 )
 
 
-def campaign_plots(rows: Sequence[StoredMetric], timings: Sequence[Timing], known_at: datetime) -> dict[str, str]:
+def campaign_plots(rows: Sequence[StoredMetric], timings: Sequence[Timing], known_at: datetime) -> dict[str, Markdown]:
     """Pictures as Markdown images by name; none where nobody was written to yet."""
     whole = {row.metric: row.value or 0.0 for row in rows if row.grain == "campaign"}
     if not whole.get("contacted"):

@@ -4,6 +4,9 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -25,10 +28,10 @@ LABEL_COLOURS = {
 }  # fmt: skip
 
 
-def as_markdown(figure: "Figure", words: str) -> str:
+def as_markdown(figure: "Figure", words: str) -> Markdown:
     """The picture as a Markdown image with a data URI, as Dagster's metadata shows it."""
     encoded = base64.b64encode(as_png(figure)).decode("ascii")
-    return f"![{words}](data:image/png;base64,{encoded})"
+    return markdown.image(words, encoded)
 
 
 def as_png(figure: "Figure") -> bytes:

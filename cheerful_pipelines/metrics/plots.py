@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.metrics.definitions import LABEL_TITLES
 from cheerful_pipelines.metrics.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import StoredMetric
@@ -39,7 +40,7 @@ MOST_DAYS = 90
 Campaigns = dict[str, dict[str, StoredMetric]]
 
 
-def portfolio_plots(rows: Sequence[StoredMetric]) -> dict[str, str]:
+def portfolio_plots(rows: Sequence[StoredMetric]) -> dict[str, Markdown]:
     """Pictures as Markdown images by name; none where there is nothing to show yet."""
     campaigns = {slug: row for slug, row in by_campaign(rows).items() if _value(row, "contacted")}
     if not campaigns:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.metrics.compute import Part, contributions
 from cheerful_pipelines.metrics.definitions import BY_KEY, MetricDefinition
@@ -56,19 +58,25 @@ def changes_between(before: Outcome | None, after: Outcome | None) -> list[Outco
     return found
 
 
-def changes_as_markdown(changes: Sequence[OutcomeChange], *, most: int = 20) -> str:
+def changes_as_markdown(changes: Sequence[OutcomeChange], *, most: int = 20) -> Markdown:
     """A table of ids and metrics: never an address or a word of a mail."""
-    lines = ["| recipient | counts now | no longer | thread | when it happened |", "|---:|---|---|---|---|"]
-    for item in changes[:most]:
-        title = BY_KEY[item.metric].title
-        cells = (title, "") if item.counts_now else ("", title)
-        lines.append(
-            f"| {item.recipient_id} | {cells[0]} | {cells[1]} | {item.thread_key or 'a person said so'} | "
-            f"{item.happened_at:%Y-%m-%d %H:%M} |"
-        )
-    if len(changes) > most:
-        lines.append(f"| and {len(changes) - most} more | | | | |")
-    return "\n".join(lines) if changes else "nothing"
+    if not changes:
+        return Markdown("nothing")
+    return markdown.table(
+        ("recipient", "counts now", "no longer", "thread", "when it happened"),
+        [
+            (
+                item.recipient_id,
+                BY_KEY[item.metric].title if item.counts_now else "",
+                "" if item.counts_now else BY_KEY[item.metric].title,
+                item.thread_key or "a person said so",
+                f"{item.happened_at:%Y-%m-%d %H:%M}",
+            )
+            for item in changes
+        ],
+        right=(0,),
+        most=most,
+    )
 
 
 def _definition(metric: str, part: Part) -> MetricDefinition:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.metrics.compute import Timing
 from cheerful_pipelines.metrics.definitions import BY_KEY, HEADLINE, VENDOR_DEFINITIONS
 from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
@@ -22,27 +24,30 @@ _PORTFOLIO = (
 )
 
 
-def headline_table(rows: Sequence[MetricRow]) -> str:
+def headline_table(rows: Sequence[MetricRow]) -> Markdown:
     """The campaign's first numbers, each with what it is made of and what it means."""
     values = {row.metric: row for row in rows if row.grain == "campaign"}
-    lines = ["| metric | value | made of | 95 % | what it means |", "|---|---:|---:|---|---|"]
-    for key in HEADLINE:
-        row, item = values.get(key), BY_KEY[key]
-        if row is not None:
-            lines.append(f"| {item.title} | {in_words(row)} | {_made_of(row)} | {_sure(row)} | {item.words} |")
-    return "\n".join(lines)
+    return markdown.table(
+        ("metric", "value", "made of", "95 %", "what it means"),
+        [
+            (BY_KEY[key].title, in_words(row), _made_of(row), _sure(row), BY_KEY[key].words)
+            for key in HEADLINE
+            if (row := values.get(key)) is not None
+        ],
+        right=(1, 2),
+    )
 
 
-def portfolio_table(rows: Sequence[StoredMetric]) -> str:
+def portfolio_table(rows: Sequence[StoredMetric]) -> Markdown:
     """All campaigns side by side."""
-    lines = [
-        "| campaign | " + " | ".join(BY_KEY[key].title for key in _PORTFOLIO) + " |",
-        "|---|" + "---:|" * len(_PORTFOLIO),
-    ]
-    for slug, values in by_campaign(rows).items():
-        cells = [in_words(values[key]) if key in values else "" for key in _PORTFOLIO]
-        lines.append(f"| {slug} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    return markdown.table(
+        ("campaign", *(BY_KEY[key].title for key in _PORTFOLIO)),
+        [
+            (slug, *(in_words(values[key]) if key in values else "" for key in _PORTFOLIO))
+            for slug, values in by_campaign(rows).items()
+        ],
+        right=range(1, len(_PORTFOLIO) + 1),
+    )
 
 
 def by_campaign(rows: Sequence[StoredMetric]) -> dict[str, dict[str, StoredMetric]]:
@@ -106,11 +111,13 @@ def vendor_rows(rows: Sequence[MetricRow]) -> list[VendorRow]:
     return found
 
 
-def vendor_table(rows: Sequence[MetricRow]) -> str:
+def vendor_table(rows: Sequence[MetricRow]) -> Markdown:
     """As Markdown."""
-    lines = ["| whose | rate | value | made of | in words |", "|---|---|---:|---:|---|"]
-    lines += [f"| {one.whose} | {one.title} | {one.value} | {one.made_of} | {one.words} |" for one in vendor_rows(rows)]
-    return "\n".join(lines)
+    return markdown.table(
+        ("whose", "rate", "value", "made of", "in words"),
+        [(one.whose, one.title, one.value, one.made_of, one.words) for one in vendor_rows(rows)],
+        right=(2, 3),
+    )
 
 
 COHORT_DAYS = (1, 2, 3, 7, 14, 30)
@@ -138,12 +145,10 @@ def cohort_table(timings: Iterable[Timing], until: datetime) -> tuple[list[str],
     return header, rows
 
 
-def cohort_markdown(timings: Iterable[Timing], until: datetime) -> str:
+def cohort_markdown(timings: Iterable[Timing], until: datetime) -> Markdown:
     """As Markdown; blank where the week has not lived so long."""
     header, rows = cohort_table(timings, until)
-    lines = ["| " + " | ".join(header) + " |", "|---|" + "---:|" * (len(header) - 1)]
-    lines += ["| " + " | ".join("" if cell is None else str(cell) for cell in row) + " |" for row in rows]
-    return "\n".join(lines)
+    return markdown.table(header, rows, right=range(1, len(header)))
 
 
 def _made_of(row: MetricRow) -> str:

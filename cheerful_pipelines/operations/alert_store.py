@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.operations.models import Trouble
+from cheerful_pipelines.operations.models import Severity, Trouble
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import alert
 
@@ -24,6 +24,10 @@ class Alert(BaseModel):
     opened_at: datetime
     resolved_at: datetime | None
     said: Literal["nothing", "opened", "resolved"]
+    severity: Severity = "error"
+    since: datetime | None = None
+    """When it began; `opened_at` is when it was noticed."""
+    run_id: str | None = None
 
 
 class AlertStore:
@@ -65,6 +69,10 @@ class AlertStore:
         with self._database.transaction() as connection:
             return [Alert.model_validate(dict(row)) for row in connection.execute(statement).mappings()]
 
+    def open_run_ids(self, kind: str) -> list[str]:
+        """The runs that open alerts of a kind are about."""
+        return [one.run_id for one in self.standing(kind=kind) if one.run_id is not None]
+
     def unsaid(self) -> list[Alert]:
         """Changes of state that nobody was told of. What began and ended unheard is let go."""
         columns = alert.c
@@ -99,7 +107,7 @@ class AlertStore:
 def _open(connection: sa.Connection, trouble: Trouble, now: datetime) -> None:
     """New, or come back; the words of one that stands are kept fresh."""
     columns = alert.c
-    values = {"kind": trouble.kind, "words": trouble.words, "what_to_do": trouble.what_to_do}
+    values = trouble.model_dump(exclude={"key"})
     statement = insert(alert).values(key=trouble.key, opened_at=now, said="nothing", **values)
     came_back = columns.resolved_at.is_not(None)
     connection.execute(

@@ -5,16 +5,19 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from cheerful_pipelines.failures import DATABASE_RETRY, dagster_failures
-from cheerful_pipelines.operations.dagster_state import failed_work
+from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
+from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import (
     accounts_as_markdown,
     campaigns_as_markdown,
     failed_as_markdown,
     headline,
     health_report,
+    signs,
 )
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import markdown_metadata
 
 
 @dg.asset(
@@ -27,20 +30,28 @@ from cheerful_pipelines.storage.engine import Database
     retry_policy=DATABASE_RETRY,
     pool="database",
     freshness_policy=dg.FreshnessPolicy.time_window(fail_window=timedelta(hours=3), warn_window=timedelta(hours=2)),
-    code_version="1",
+    code_version="2",
 )
 def health_report_asset(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
     """Read, and shown."""
     with dagster_failures():
-        report = health_report(settings, database.for_every_client(), failed_work(context.instance, datetime.now(UTC)))
+        now = datetime.now(UTC)
+        report = health_report(
+            settings,
+            database.for_every_client(),
+            failed_work(context.instance, now),
+            failing_ticks=failing_ticks(context.instance),
+            silent_daemons=silent_daemons(context.instance, now),
+        )
     return dg.MaterializeResult(
         metadata={
             **headline(report),
-            "mailboxes": dg.MetadataValue.md(accounts_as_markdown(report)),
-            "campaigns_table": dg.MetadataValue.md(campaigns_as_markdown(report)),
-            "failed": dg.MetadataValue.md(failed_as_markdown(report)),
+            "mailboxes": markdown_metadata(accounts_as_markdown(report)),
+            "campaigns_table": markdown_metadata(campaigns_as_markdown(report)),
+            "failed": markdown_metadata(failed_as_markdown(report)),
+            "failing_sensors_daemons_and_units": "\n".join(signs(report)) or "none",
             "checks_that_fail": "\n".join(report.failing_checks) or "none",
             "versions": dg.MetadataValue.json(report.versions),
             "environment": report.environment,

@@ -1,23 +1,36 @@
 """The health report put together, and as a page of Markdown."""
 
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from cheerful_pipelines import __version__
 from cheerful_pipelines.classification.choice import chosen_classifier
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
 from cheerful_pipelines.metrics.count_campaign import definitions_in_force
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.health_store import HealthStore
-from cheerful_pipelines.operations.models import FailedWork, HealthReport
+from cheerful_pipelines.operations.models import AccountHealth, FailedWork, FailingTicks, HealthReport, SilentDaemon
+from cheerful_pipelines.orchestration.retries import WorkFailure
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.reading import READER_VERSION
 
 
-def health_report(settings: Settings, database: Database, failed: Sequence[FailedWork]) -> HealthReport:
-    """Everything that is known now; `failed` comes from Dagster's record."""
+def health_report(
+    settings: Settings,
+    database: Database,
+    failed: Sequence[FailedWork],
+    *,
+    failing_ticks: Sequence[FailingTicks] = (),
+    silent_daemons: Sequence[SilentDaemon] = (),
+) -> HealthReport:
+    """Everything that is known now; what failed, whose ticks fail and who is silent come from Dagster's record."""
     at, accounts, campaigns, numbers = HealthStore(database).read()
+    completed = {campaign.slug for campaign in campaigns if campaign.status == "COMPLETED"}
+    units = WorkFailureStore(database).failures().values()
     identity = chosen_classifier(settings).identity()
     return HealthReport(
         at=at,
@@ -25,7 +38,10 @@ def health_report(settings: Settings, database: Database, failed: Sequence[Faile
         mode=settings.mode,
         accounts=accounts,
         campaigns=campaigns,
-        failed=tuple(failed),
+        failed=tuple(one for one in failed if one.partition not in completed),
+        failing_units=tuple(one for one in units if _is_still_wanted(one, accounts, completed)),
+        failing_ticks=tuple(failing_ticks),
+        silent_daemons=tuple(silent_daemons),
         failing_checks=tuple(one.key for one in AlertStore(database).standing(kind="failing_check")),
         spent_today_usd=numbers["spent_today"],
         budget_day_usd=settings.llm_budget_day_usd,
@@ -47,6 +63,33 @@ def health_report(settings: Settings, database: Database, failed: Sequence[Faile
     )
 
 
+def _is_still_wanted(failure: WorkFailure, accounts: Sequence[AccountHealth], completed: Collection[str]) -> bool:
+    """Not of a paused or removed mailbox, nor of a completed campaign: nobody works on those."""
+    kind, _, name = failure.unit.partition(":")
+    if kind in ("mailbox", "archive"):
+        return any(account.alias == name and account.status != "paused" for account in accounts)
+    return name not in completed
+
+
+def signs(report: HealthReport) -> list[str]:
+    """Sentences on failing sensors, schedules, daemons and units of work, alerts or not; ids only."""
+    found = [
+        f"{one.kind} {one.name}: {one.count} ticks failed since {one.since:%Y-%m-%d %H:%M} UTC: {one.error}: "
+        f"{one.words}"
+        for one in report.failing_ticks
+    ]
+    found += [
+        f"daemon {one.name}: last beat {one.last_beat_at:%Y-%m-%d %H:%M} UTC" + (f": {one.error}" if one.error else "")
+        for one in report.silent_daemons
+    ]
+    found += [
+        f"{one.unit}: {one.failure_class}, attempt {one.attempts} since {one.first_failed_at:%Y-%m-%d %H:%M} UTC, "
+        f"next try {one.next_try_at:%H:%M}: {one.summary}"
+        for one in report.failing_units
+    ]
+    return found
+
+
 def headline(report: HealthReport) -> dict[str, float | int]:
     """What Dagster plots over time: at most twenty numbers."""
     lags = [account.lag_seconds for account in report.accounts if account.lag_seconds is not None]
@@ -58,6 +101,8 @@ def headline(report: HealthReport) -> dict[str, float | int]:
         "campaigns": len(report.campaigns),
         "news_not_counted": sum(campaign.news for campaign in report.campaigns),
         "failed_work": len(report.failed),
+        "failing_units": len(report.failing_units),
+        "failing_sensors": len(report.failing_ticks),
         "failing_checks": len(report.failing_checks),
         "spent_today_usd": round(report.spent_today_usd, 4),
         "gmail_units_last_minute": report.gmail_units_last_minute,
@@ -69,34 +114,47 @@ def headline(report: HealthReport) -> dict[str, float | int]:
     }
 
 
-def accounts_as_markdown(report: HealthReport) -> str:
+def accounts_as_markdown(report: HealthReport) -> Markdown:
     """A line a mailbox."""
-    lines = ["| mailbox | status | lag, minutes | complete from | dead letters |", "|---|---|---:|---|---:|"]
-    for one in report.accounts:
-        lag = "never synced" if one.lag_seconds is None else f"{one.lag_seconds / 60:.0f}"
-        status = f"{one.status}, throttled" if one.is_throttled else one.status
-        lines.append(f"| {one.alias} | {status} | {lag} | {one.complete_from or ''} | {one.dead_letters} |")
-    return "\n".join(lines)
+    return markdown.table(
+        ("mailbox", "status", "lag, minutes", "complete from", "dead letters"),
+        [
+            (
+                one.alias,
+                f"{one.status}, throttled" if one.is_throttled else one.status,
+                "never synced" if one.lag_seconds is None else f"{one.lag_seconds / 60:.0f}",
+                one.complete_from,
+                one.dead_letters,
+            )
+            for one in report.accounts
+        ],
+        right=(2, 4),
+    )
 
 
-def campaigns_as_markdown(report: HealthReport) -> str:
+def campaigns_as_markdown(report: HealthReport) -> Markdown:
     """A line a campaign."""
-    lines = [
-        "| campaign | status | imported | counted | exported | news | rows with problems |",
-        "|---|---|---|---|---|---:|---:|",
-    ]
-    for one in report.campaigns:
-        moments = [f"{at:%m-%d %H:%M}" if at else "" for at in (one.imported_at, one.counted_at, one.exported_at)]
-        lines.append(f"| {one.slug} | {one.status} | {' | '.join(moments)} | {one.news} | {one.row_problems} |")
-    return "\n".join(lines)
+    return markdown.table(
+        ("campaign", "status", "imported", "counted", "exported", "news", "rows with problems"),
+        [
+            (
+                one.slug,
+                one.status,
+                *(f"{at:%m-%d %H:%M}" if at else "" for at in (one.imported_at, one.counted_at, one.exported_at)),
+                one.news,
+                one.row_problems,
+            )
+            for one in report.campaigns
+        ],
+        right=(5, 6),
+    )
 
 
-def failed_as_markdown(report: HealthReport) -> str:
+def failed_as_markdown(report: HealthReport) -> Markdown:
     """Work whose newest run failed."""
     if not report.failed:
-        return "nothing"
-    lines = ["| what | partition | since | why |", "|---|---|---|---|"]
-    lines += [
-        f"| {one.what} | {one.partition or ''} | {one.failed_at:%m-%d %H:%M} | {one.words} |" for one in report.failed
-    ]
-    return "\n".join(lines)
+        return Markdown("nothing")
+    return markdown.table(
+        ("what", "partition", "since", "why"),
+        [(one.what, one.partition, f"{one.failed_at:%m-%d %H:%M}", one.words) for one in report.failed],
+    )

@@ -14,6 +14,7 @@ from cheerful_pipelines.operations.sweep import sweep_blobs
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.table_metadata import markdown_metadata
 
 
 class BackfillConfig(dg.Config):
@@ -56,7 +57,7 @@ def ask_for_backfill(
         number,
         metadata={
             "backfill": number,
-            "estimate": dg.MetadataValue.md(estimate_as_markdown(found.plan, found.estimate)),
+            "estimate": markdown_metadata(estimate_as_markdown(found.plan, found.estimate)),
             **found.estimate.model_dump(exclude={"skipped_accounts", "llm_usd"}),
             "runs": dg.MetadataValue.url(
                 f"{settings.web_url.rstrip('/')}/runs?q[]=tag%3Acheerful%2Fbackfill%3D{number}"

@@ -6,8 +6,12 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure
+
 Stage = Literal["sheet", "archive", "campaign"]
 PartState = Literal["waiting", "requested", "done", "failed", "cancelled"]
+Severity = Literal["critical", "error", "warning"]
+"""critical: everything waits. error: this waits until a person acts. warning: it is tried again by itself."""
 BackfillState = Literal["running", "done", "failed", "cancelled"]
 
 
@@ -106,6 +110,31 @@ class FailedWork(_Frozen):
     failed_at: datetime
     run_id: str
     words: str
+    what_to_do: str = ""
+    failure_class: FailureClass = "unknown"
+
+
+class FailingTicks(_Frozen):
+    """A sensor or schedule whose newest tick failed."""
+
+    name: str
+    kind: Literal["sensor", "schedule"]
+    since: datetime
+    """The first failure after the last good tick."""
+    count: int
+    """Failures since then, at most a hundred."""
+    error: str
+    """Class name."""
+    words: str
+    """What it said, if it is an error of ours."""
+
+
+class SilentDaemon(_Frozen):
+    """A daemon of Dagster's that no longer beats, or that beats and reports an error."""
+
+    name: str
+    last_beat_at: datetime
+    error: str | None
 
 
 class HealthReport(_Frozen):
@@ -118,6 +147,10 @@ class HealthReport(_Frozen):
     campaigns: tuple[CampaignHealth, ...]
     failed: tuple[FailedWork, ...]
     failing_checks: tuple[str, ...]
+    failing_units: tuple[WorkFailure, ...] = ()
+    """Mailboxes, sheets, campaigns and the like whose newest attempt failed, without what is gone or completed."""
+    failing_ticks: tuple[FailingTicks, ...] = ()
+    silent_daemons: tuple[SilentDaemon, ...] = ()
     spent_today_usd: float
     budget_day_usd: float
     gmail_units_last_minute: int
@@ -133,6 +166,13 @@ class Trouble(_Frozen):
     """One thing that is wrong. `key` is the same as long as it is the same thing."""
 
     key: str
-    kind: Literal["failed_run", "failing_check", "lag", "reauthorisation", "budget", "dead_letters", "backlog"]
+    kind: Literal[
+        "failed_run", "failing_unit", "failing_check", "failing_ticks", "daemon", "lag", "reauthorisation", "budget",
+        "dead_letters", "backlog",
+    ]  # fmt: skip
     words: str
     what_to_do: str
+    severity: Severity = "error"
+    since: datetime | None = None
+    run_id: str | None = None
+    """The run that shows it."""

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.choice import chosen_classifier
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.store import MailStore
@@ -46,7 +48,8 @@ def request_backfill(
     """
     campaigns = CampaignStore(database)
     campaign = campaigns.campaign(slug)
-    accounts = {account.alias: account for account in campaigns.accounts(campaign_id=campaign.id)}
+    connected = [one for one in campaigns.accounts(campaign_id=campaign.id) if one.replaced_at is None]
+    accounts = {account.alias: account for account in connected}
     plan = plan_backfill(
         campaign,
         list(accounts.values()),
@@ -78,24 +81,23 @@ def month_of(text: str) -> date | None:
         raise ConfigurationError(f"{text!r} is no month.", what_to_do="Write 2026-10 or 2026-10-01.") from None
 
 
-def estimate_as_markdown(plan: BackfillPlan, estimate: BackfillEstimate) -> str:
+def estimate_as_markdown(plan: BackfillPlan, estimate: BackfillEstimate) -> Markdown:
     """What it would take, for people."""
     usd = "unknown price" if estimate.llm_usd is None else f"{estimate.llm_usd:.2f}"
-    lines = [
-        "| what | how much |", "|---|---:|",
-        f"| months | {plan.since:%Y-%m} to {plan.until:%Y-%m} |",
-        f"| mailboxes | {len(plan.accounts)} |",
-        f"| partitions | {estimate.partitions} |",
-        f"| messages to fetch | {estimate.messages:,} |",
-        f"| Gmail quota units | {estimate.quota_units:,} |",
-        f"| minutes, about | {estimate.minutes} |",
-        f"| calls to a paid model for what is pending now | {estimate.llm_calls:,} |",
-        f"| of that answered from memory, without a call | {estimate.llm_cache_hits:,} |",
-        f"| dollars, about | {usd} |",
-    ]  # fmt: skip
+    rows: list[tuple[str, object]] = [
+        ("months", f"{plan.since:%Y-%m} to {plan.until:%Y-%m}"),
+        ("mailboxes", len(plan.accounts)),
+        ("partitions", estimate.partitions),
+        ("messages to fetch", f"{estimate.messages:,}"),
+        ("Gmail quota units", f"{estimate.quota_units:,}"),
+        ("minutes, about", estimate.minutes),
+        ("calls to a paid model for what is pending now", f"{estimate.llm_calls:,}"),
+        ("of that answered from memory, without a call", f"{estimate.llm_cache_hits:,}"),
+        ("dollars, about", usd),
+    ]
     if estimate.skipped_accounts:
-        lines.append(f"| cannot be asked now | {', '.join(estimate.skipped_accounts)} |")
-    return "\n".join(lines)
+        rows.append(("cannot be asked now", ", ".join(estimate.skipped_accounts)))
+    return markdown.table(("what", "how much"), rows, right=(1,))
 
 
 def progress_in_words(found: Backfill) -> str:

@@ -9,10 +9,12 @@ import psutil
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_REFRESH, HEALTH, SHEET_IMPORT
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.operations.alert_store import AlertStore
+from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
 from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
 from cheerful_pipelines.operations.backfill_progress import RunSeen, next_step
 from cheerful_pipelines.operations.backfill_store import BackfillStore
-from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since, failed_work
+from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since
+from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import health_report
 from cheerful_pipelines.operations.lost_runs import Here, end_lost_run, lost_runs
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
@@ -34,6 +36,8 @@ class AlertCursor(Cursor):
     """The last event that was looked at; beginning again repeats nothing that was said."""
 
     event_id: int | None = None
+    knows_old_failures: bool = False
+    """Whether all failed runs were looked at once; from then on the open alerts remember them."""
 
 
 def run_request(backfill: Backfill, part: BackfillPart) -> dg.RunRequest:
@@ -132,8 +136,9 @@ def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None
     cursor=AlertCursor,
     job=HEALTH,
     minimum_interval_seconds=60,
-    description="Says what is wrong, and what no longer is, once for each change: failed work, failing checks, lag, "
-    "mailboxes to reconnect, dead letters, budget. To the log, and to what CHEERFUL_ALERT_URLS names.",
+    description="Notifies once per change of what is wrong: failed work, mailboxes, sheets and campaigns that fail, "
+    "sensors whose ticks fail, silent daemons, failing checks, lag, dead letters, budget. To the log, and to what "
+    "CHEERFUL_ALERT_URLS names.",
 )
 def alerts(
     tick: Tick[AlertCursor], database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
@@ -141,7 +146,14 @@ def alerts(
     """What could not be said is tried again with the next tick. A new installation gets its first health report."""
     database = database.for_every_client()
     store, now = AlertStore(database), datetime.now(UTC)
-    report = health_report(settings, database, failed_work(tick.instance, now))
+    remembered = store.open_run_ids("failed_run") if tick.cursor.knows_old_failures else None
+    report = health_report(
+        settings,
+        database,
+        failed_work(tick.instance, now, remembered=remembered),
+        failing_ticks=failing_ticks(tick.instance),
+        silent_daemons=silent_daemons(tick.instance, now),
+    )
     found = troubles(report, lag_minutes=settings.alert_lag_minutes)
     store.bring_up_to_date(found, kinds=STATE_KINDS, now=now)
     seen, cursor = checks_since(tick.instance, tick.cursor.event_id)
@@ -154,11 +166,13 @@ def alerts(
     if unsaid:
         say(settings, unsaid)
         store.note_said(unsaid)
-    tick.keep(event_id=cursor)
+    tick.keep(event_id=cursor, knows_old_failures=True)
     if tick.is_first:
         return dg.RunRequest(run_key="health:first")  # later ones are the schedule's
     standing = len(store.standing())
-    return dg.SkipReason(f"{len(unsaid)} changes said; {standing} troubles stand." if standing else "Nothing is wrong.")
+    return dg.SkipReason(
+        f"{len(unsaid)} changes notified; {standing} alerts are open." if standing else "Nothing is wrong."
+    )
 
 
 def _trouble_of(check: CheckSeen) -> Trouble:
@@ -166,7 +180,8 @@ def _trouble_of(check: CheckSeen) -> Trouble:
         key=f"check {check.key}",
         kind="failing_check",
         words=f"The check {check.key} fails.",
-        what_to_do=f"Its metadata says what is wrong; run {check.run_id} evaluated it.",
+        what_to_do="Its metadata says what is wrong.",
+        run_id=check.run_id,
     )
 
 

@@ -10,7 +10,7 @@ Four numbers are apart from this table, each because it answers another question
 | tries of one call (Gmail 8, Sheets 4, LLM 4) | the clients | seconds, within one call; the run does not notice |
 | tries of one step (3) | failures.py, RetryPolicy | seconds, within one run of one unit; runs of many units have none |
 | dead letters (10 minutes to a day) | gmail/dead_letter_store.py | one message; its mailbox goes on |
-| interrupted and crashed runs (2), code location away (120) | dagster.yaml | Dagster's own, before this table's `crashed` applies |
+| interrupted and crashed runs (2), code location away (120) | dagster.yaml | Dagster's own, before this table applies |
 """
 
 import hashlib
@@ -142,7 +142,7 @@ def wait_after(failure_class: FailureClass, attempts: int) -> timedelta:
 
 
 def _doubled(first: timedelta, times: int, longest: timedelta) -> timedelta:
-    return min(longest, first * 2 ** min(times - 1, 20))
+    return min(longest, first * (1 << min(times - 1, 20)))
 
 
 def may_be_tried(failure: WorkFailure, now: datetime, *, watermark: str | None = None) -> bool:

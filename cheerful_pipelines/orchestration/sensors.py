@@ -17,12 +17,11 @@ from cheerful_pipelines.orchestration.work_sensor import (
     FINISHED,
     Cursor,
     Tick,
-    ended_at,
     unfinished_runs,
     work_of,
     work_sensor,
 )
-from cheerful_pipelines.run_retries import is_being_repeated
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
 

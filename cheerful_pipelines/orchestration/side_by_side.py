@@ -1,11 +1,13 @@
 """Short calls side by side, with one deadline for all: a call that hangs delays nothing but itself. No Dagster here."""
 
-import itertools
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from cheerful_pipelines.core.context_threads import in_this_context
 
 T = TypeVar("T")
 
@@ -23,64 +25,88 @@ class Answers(NamedTuple, Generic[T]):
     """Not asked, since their last call still hangs."""
 
 
+KEPT_SECONDS = 60.0
+"""So long an answer that came after its deadline is good for the next question."""
+SLOW_ARE_AWAITED_SECONDS = 1.0
+
+
 class SideBySide:
     """Asks many at once on daemon threads. Calls that hang are left to end by themselves, and none is asked again
-    before that: at most one thread per name is ever lost. Kept for the life of the process.
+    before that: at most one thread per name is ever lost. An answer that comes late is given the next time. Kept for
+    the life of the process.
     """
 
     def __init__(self, *, at_once: int, seconds: float) -> None:
         self._at_once, self._seconds = at_once, seconds
         self._lock = threading.Lock()
-        self._under_way: dict[str, int] = {}
-        self._numbers = itertools.count()
+        self._under_way: set[str] = set()
+        self._kept: dict[str, tuple[float, Any]] = {}
 
-    def ask(self, names: Iterable[str], call: Callable[[str], T]) -> Answers[T]:
-        """Call for each name, in the given order, until all are done or the deadline is over."""
+    def ask(self, names: Iterable[str], call: Callable[[str], T], *, slow: Collection[str] = ()) -> Answers[T]:
+        """Call for each name, in the given order, until all are done or the deadline is over.
+
+        Names that are known to be slow are awaited for a second longer than the others, no more.
+        """
         names = list(dict.fromkeys(names))
+        ends_at = time.monotonic() + self._seconds
         with self._lock:
+            answered: dict[str, T | BaseException] = {name: self._kept[name][1] for name in names if self._has(name)}
+            self._kept.clear()
             hanging = [name for name in names if name in self._under_way]
-        waiting, done = SimpleQueue[str](), SimpleQueue[tuple[str, T | BaseException]]()
-        to_ask = [name for name in names if name not in hanging]
-        for name in to_ask:
-            waiting.put(name)
-        ends_at, begun = time.monotonic() + self._seconds, set[str]()
+        to_ask = [name for name in names if name not in hanging and name not in answered]
+        round_ = _Round(to_ask)
         for number in range(min(self._at_once, len(to_ask))):
-            threading.Thread(
-                target=self._work, args=(waiting, done, begun, ends_at, call), name=f"ask-{number}", daemon=True
-            ).start()
-        answered = dict[str, T | BaseException]()
-        while len(answered) < len(to_ask) and (left := ends_at - time.monotonic()) > 0:
+            target = in_this_context(self._work)
+            threading.Thread(target=target, args=(round_, ends_at, call), name=f"ask-{number}", daemon=True).start()
+        awaited = {name for name in to_ask if name not in slow}
+        while len(answered) < len(names) - len(hanging):
+            if not awaited:
+                ends_at, awaited = min(ends_at, time.monotonic() + SLOW_ARE_AWAITED_SECONDS), {""}
             try:
-                name, answer = done.get(timeout=left)
+                name, answer = round_.done.get(timeout=max(0.0, ends_at - time.monotonic()))
             except Empty:
                 break
             answered[name] = answer
+            awaited.discard(name)
         with self._lock:
-            asked = set(begun)
+            round_.is_over = True
+            while not round_.done.empty():
+                answered.update([round_.done.get_nowait()])
+            asked = set(round_.begun)
         late = [name for name in to_ask if name in asked and name not in answered]
-        not_asked = [name for name in to_ask if name not in asked]
-        return Answers(answered, late, not_asked, hanging)
+        return Answers(answered, late, [name for name in to_ask if name not in asked], hanging)
 
-    def _work(
-        self, waiting: SimpleQueue[str], done: "SimpleQueue[tuple[str, T | BaseException]]", begun: set[str],
-        ends_at: float, call: Callable[[str], T],
-    ) -> None:  # fmt: skip
+    def _has(self, name: str) -> bool:
+        return name in self._kept and time.monotonic() - self._kept[name][0] < KEPT_SECONDS
+
+    def _work(self, round_: "_Round", ends_at: float, call: Callable[[str], T]) -> None:
         while time.monotonic() < ends_at:
-            try:
-                name = waiting.get_nowait()
-            except Empty:
-                return
-            number = next(self._numbers)
             with self._lock:
-                begun.add(name)
-                self._under_way[name] = number
+                if round_.is_over or not round_.waiting:
+                    return
+                name = round_.waiting.popleft()
+                round_.begun.add(name)
+                self._under_way.add(name)
             try:
-                done.put((name, call(name)))
+                answer: T | BaseException = call(name)
             except BaseException as error:  # a panic of a library in Rust, too: it is the answer of this name alone
-                done.put((name, error))
-            finally:
-                with self._lock:
-                    self._under_way.pop(name, None)
+                answer = error
+            with self._lock:
+                self._under_way.discard(name)
+                if round_.is_over:
+                    self._kept[name] = (time.monotonic(), answer)
+                else:
+                    round_.done.put((name, answer))
+
+
+class _Round:
+    """One question to many, shared with the threads that ask."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.waiting = deque(names)
+        self.done: SimpleQueue[tuple[str, Any]] = SimpleQueue()
+        self.begun: set[str] = set()
+        self.is_over = False
 
 
 class Polls(NamedTuple):

@@ -21,10 +21,10 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from cheerful_pipelines.failures import run_failure
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work, WorkFailure, due
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
-from cheerful_pipelines.run_retries import is_being_repeated
+from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
@@ -177,14 +177,6 @@ def unfinished_runs(instance: dg.DagsterInstance, kinds: Sequence[str]) -> list[
     return [record.dagster_run for record in instance.get_run_records(which)]
 
 
-def ended_at(record: dg.RunRecord) -> datetime:
-    """When a run ended."""
-    if record.end_time is not None:
-        return datetime.fromtimestamp(record.end_time, UTC)
-    updated = record.update_timestamp
-    return updated if updated.tzinfo else updated.replace(tzinfo=UTC)
-
-
 def unit_of(run: dg.DagsterRun, kind: str, name: str) -> tuple[str, str | None]:
     """(unit, watermark) of one partition of a run: as the run was asked for it, or by the kind of the asset."""
     asked = work_of(run)
@@ -282,9 +274,10 @@ def work_sensor(
             context = given.pop(tick_name)
             remembered, is_first = read_cursor(context.cursor, cursor, name)
             tick = Tick(context, remembered, is_first=is_first, kinds=kinds)
-            found = body(tick, **given)
-            if inspect.isgenerator(found):
-                found = list(found)  # the cursor is whole only when the body has ended
+            with log_fields(sensor=name):
+                found = body(tick, **given)
+                if inspect.isgenerator(found):
+                    found = list(found)  # the cursor is whole only when the body has ended
             kept = tick.cursor.model_dump_json(exclude_defaults=True)
             if isinstance(found, dg.SensorResult):
                 return found._replace(cursor=kept)

@@ -124,7 +124,7 @@ def pattern_of(address: str) -> str:
     local, _, domain = address.rpartition("@")
     if address_key(address).endswith("@gmail.com"):
         local = address_key(address).rpartition("@")[0]
-        spelled = r"\.?".join(re.escape(letter) for letter in local) + r"(?:\+[^@\s]*)?"
+        spelled = r"\.?".join(re.escape(letter) for letter in local) + r"(?:\+[^@\s]{0,64})?"
         domain = r"(?:gmail|googlemail)\.com"
     else:
         spelled, domain = re.escape(local), re.escape(domain)

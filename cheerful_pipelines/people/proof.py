@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.errors import NotFoundError, PermanentError, PoisonError
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
 from cheerful_pipelines.operations.sweep import blobs_without_rows
@@ -54,11 +54,18 @@ def _search_blobs(blobs: BlobStore, hashes: Iterable[str], patterns: Sequence[st
     for key in hashes:
         try:
             raw = blobs.get(key)
-        except NotFoundError:  # let go by age
+        except NotFoundError:  # deleted by age
+            continue
+        except PermanentError:
+            found.append(f"blob {key[:12]} is damaged: it could not be searched")
             continue
         count += 1
-        parsed = parse_message(raw)
-        texts = (raw.decode("latin-1"), parsed.subject, parsed.body_text, parsed.body_html or "", str(parsed.headers))
+        texts = [raw.decode("latin-1")]
+        try:
+            parsed = parse_message(raw)
+            texts += [parsed.subject, parsed.body_text, parsed.body_html or "", str(parsed.headers)]
+        except PoisonError as error:  # what it says once decoded is not known, so nothing is proven
+            found.append(f"blob {key[:12]} could not be decoded ({error.reason_code}): searched as bytes only")
         if any(re.search(one, text.lower()) for one in patterns for text in texts):
             found.append(f"blob {key[:12]}")
     return count

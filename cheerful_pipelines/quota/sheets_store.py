@@ -4,7 +4,14 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.quota.allowance import LONGEST_CALL_SECONDS, WINDOW_SECONDS, Allowance, Answer, room
+from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS
+from cheerful_pipelines.quota.allowance import (
+    WINDOW_SECONDS,
+    Allowance,
+    Grant,
+    Refusal,
+    room,
+)
 from cheerful_pipelines.storage.engine import Database
 
 CallKind = Literal["read", "write"]
@@ -28,14 +35,14 @@ class SheetsCallStore:
         self._database = database
         self._kind = kind
 
-    def grant(self, wanted: int, *, at_least: int, limit: int) -> Answer:
+    def grant(self, wanted: int, *, at_least: int, limit: int, full: int | None = None) -> Grant:
         """See Ledger."""
         with self._database.transaction() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             spends = [(calls, seconds) for calls, seconds in connection.execute(_CALLS, {"kind": self._kind})]
             calls, wait = room(spends, wanted, at_least=at_least, limit=limit, now=0.0)
             spend_id = self._note(connection, calls, WINDOW_SECONDS + LONGEST_CALL_SECONDS) if calls else 0
-        return Answer(calls, spend_id, wait)
+        return Grant(calls, spend_id, wait)
 
     def settle(self, spend_id: int) -> None:
         """See Ledger."""
@@ -52,6 +59,9 @@ class SheetsCallStore:
         """See Ledger."""
         with self._database.transaction() as connection:
             self._note(connection, limit, seconds)
+
+    def learn(self, refusal: Refusal, *, full: int) -> None:
+        """Nothing: Sheets' limit is one number for all projects, and its refusals are waited for (`block`)."""
 
     def _note(self, connection: sa.Connection, calls: int, seconds: float) -> int:
         parameters = {"kind": self._kind, "calls": calls, "seconds": seconds}

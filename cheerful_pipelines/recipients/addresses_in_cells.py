@@ -18,7 +18,7 @@ _NO_ADDRESS_YET = frozenset(
 )
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_ANGLED = re.compile(r"<\s*([^<>]*@[^<>]*?)\s*>")
+_ANGLED = re.compile(r"<([^<>@]*+@[^<>]*+)>")
 _NOTE = re.compile(r"\([^()@]*\)")
 _LABEL = re.compile(r"^(mailto|e-?mail|mail)\s*:\s*", re.IGNORECASE)
 _BETWEEN_ADDRESSES = re.compile(r"[;,|/\s]+")
@@ -94,7 +94,7 @@ def _candidates(text: str) -> tuple[list[str], str | None]:
     Nothing where words stand beside a bare address: "ana lima@..." may be two things, or one address
     with a blank in it.
     """
-    angled = _ANGLED.findall(text)
+    angled = [found.strip() for found in _ANGLED.findall(text)]
     rest = _NOTE.sub(" ", _ANGLED.sub(";", text))
     if angled and "@" not in rest:
         name = rest.replace(";", " ").strip(" \"'") if len(angled) == 1 else ""

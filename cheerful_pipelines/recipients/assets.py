@@ -27,7 +27,7 @@ from cheerful_pipelines.redaction import without_addresses
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import table_metadata
+from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 logger = get_logger(__name__)
 
@@ -199,8 +199,8 @@ def _words(plan: ImportPlan, applied: AppliedImport | None) -> dict[str, dg.Meta
     window, columns = plan.sheet.window, plan.sheet.parsed.columns
     return {
         **{name: dg.MetadataValue.int(count) for name, count in plan.counts.model_dump().items()},
-        "changes": dg.MetadataValue.md(diff_as_markdown(plan.diff, plan.problems, applied.ids if applied else None)),
-        "problems": dg.MetadataValue.md(problems_as_markdown(plan.problems)),
+        "changes": markdown_metadata(diff_as_markdown(plan.diff, plan.problems, applied.ids if applied else None)),
+        "problems": markdown_metadata(problems_as_markdown(plan.problems)),
         "sheet": dg.MetadataValue.url(tab_link(window)),
         "tab": dg.MetadataValue.text(window.tab),
         "header_row": dg.MetadataValue.int(columns.header_row),

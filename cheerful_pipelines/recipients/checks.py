@@ -9,6 +9,7 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core import markdown
 from cheerful_pipelines.errors import NotFoundError
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.models import ImportRecord
@@ -59,7 +60,7 @@ def headers_as_before(
     return dg.AssetCheckResult(
         passed=not record.drift,
         severity=dg.AssetCheckSeverity.WARN,
-        description=without_addresses("; ".join(record.drift)) or "The headers are as they were.",
+        description=markdown.escaped(without_addresses("; ".join(record.drift))) or "The headers are as they were.",
         metadata={"headers": len(record.layout.headers), "changed": len(record.drift)},
     )
 

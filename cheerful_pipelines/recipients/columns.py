@@ -55,13 +55,17 @@ _ALIASES: dict[str, tuple[str, ...]] = {
 _RANK = {field: {alias: rank for rank, alias in enumerate(aliases)} for field, aliases in _ALIASES.items()}
 
 
+_MAX_HEADER_CHARS = 200
+"""Of a cell that may be a header; longer ones are no header, and their normalisation may take quadratic time."""
+
+
 def header_key(value: Cell) -> str:
     """A header as it is compared: without case, accents and punctuation.
 
     >>> header_key(" E-Mail * "), header_key("Correo electrónico:"), header_key("creator_email")
     ('e mail', 'correo electronico', 'creator email')
     """
-    decomposed = unicodedata.normalize("NFKD", cell_text(value).casefold())
+    decomposed = unicodedata.normalize("NFKD", cell_text(value)[:_MAX_HEADER_CHARS].casefold())
     bare = "".join(letter for letter in decomposed if not "\u0300" <= letter <= "\u036f")
     return re.sub(r"[\W_]+", " ", unicodedata.normalize("NFC", bare)).strip()
 

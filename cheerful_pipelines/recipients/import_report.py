@@ -1,8 +1,9 @@
 """What an analyst reads of an import, as Markdown: row numbers, ids and reasons, never an address. Pure."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 
+from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.recipients.models import ProblemKind, RecipientDiff, RowProblem
 
 MOST_LINES = 200
@@ -17,16 +18,15 @@ PROBLEM_WORDS: Mapping[ProblemKind, str] = {
 }
 
 
-def problems_as_markdown(problems: Sequence[RowProblem], *, most: int = MOST_LINES) -> str:
+def problems_as_markdown(problems: Sequence[RowProblem], *, most: int = MOST_LINES) -> Markdown:
     """A table in the sheet's order; after `most` lines it says how many more there are."""
     if not problems:
-        return "Every row was taken."
+        return Markdown("Every row was taken.")
     ordered = sorted(problems, key=lambda problem: (problem.sheet_row, problem.kind))
-    return _table(
+    return markdown.table(
         ("row", "cell", "what", "why"),
-        ((item.sheet_row, item.cell or "", PROBLEM_WORDS[item.kind], item.reason) for item in ordered),
-        len(ordered),
-        most,
+        [(item.sheet_row, item.cell, PROBLEM_WORDS[item.kind], item.reason) for item in ordered],
+        most=most,
     )
 
 
@@ -36,14 +36,14 @@ def diff_as_markdown(
     new_ids: Mapping[str, int] | None = None,
     *,
     most: int = MOST_LINES,
-) -> str:
+) -> Markdown:
     """What an import changes: a line for each person that came, changed, returned, went or is suppressed, and each
     row that was not taken. `new_ids`: recipient ids by address key after the import; a preview knows none.
     """
     lines = list(_diff_lines(diff, problems, {**diff.known_ids, **(new_ids or {})}))
     if not lines:
-        return "Nothing changed."
-    return _table(("what", "row", "recipient", "why"), lines, len(lines), most)
+        return Markdown("Nothing changed.")
+    return markdown.table(("what", "row", "recipient", "why"), lines, most=most)
 
 
 def _diff_lines(
@@ -61,16 +61,3 @@ def _diff_lines(
     for problem in sorted(problems, key=lambda item: item.sheet_row):
         if problem.kind in ("rejected", "duplicate"):
             yield PROBLEM_WORDS[problem.kind], problem.sheet_row, "", problem.reason
-
-
-def _table(headers: Sequence[str], rows: Iterable[Sequence[object]], count: int, most: int) -> str:
-    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
-    for row in islice(rows, most):
-        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
-    if count > most:
-        lines.append(f"\nand {count - most} more.")
-    return "\n".join(lines)
-
-
-def _cell(value: object) -> str:
-    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -118,7 +118,7 @@ def _look(
     turn = whom_to_poll(
         list(watched), go_on_at=cursor.go_on_at, not_reached=cursor.not_reached, slow=cursor.silent, most=SHEETS_A_TICK
     )
-    answers = _POLLS.ask(turn.names, lambda slug: sheets.drive_version(watched[slug], tries=1))
+    answers = _POLLS.ask(turn.names, lambda slug: sheets.drive_version(watched[slug], tries=1), slow=cursor.silent)
     states: dict[str, SheetState] = dict(answers.answered)
     for slug in (*answers.late, *answers.hanging):
         states[slug] = SlowCallError(f"Drive did not answer in time for the sheet of {slug}.")

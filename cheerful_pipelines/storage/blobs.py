@@ -7,19 +7,25 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 import obstore
 import zstandard
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
-from cheerful_pipelines.errors import NotFoundError, PermanentError
+from cheerful_pipelines.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 from cheerful_pipelines.storage.passing_errors import as_passing_error
 
+if TYPE_CHECKING:
+    from obstore.store import RetryConfig  # of its stubs only
+
+_RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
+"""Of one call to a bucket. obstore's default of three minutes would hold a mailbox for longer than its time."""
 _RAW, _SET_ASIDE = "raw", "set-aside"
 _COMPRESSION_LEVEL = 3  # measured: level 9 saves 2 % more bytes for five times the CPU
 
@@ -51,8 +57,9 @@ class StoredBlob(NamedTuple):
 class BlobStore:
     """Put bytes, get the same bytes by their hash. Putting twice is harmless."""
 
-    def __init__(self, store: ObjectStore) -> None:
+    def __init__(self, store: ObjectStore, *, folder: Path | None = None) -> None:
         self._store = store
+        self._folder = folder
         self._of_thread = threading.local()
 
     @classmethod
@@ -62,10 +69,15 @@ class BlobStore:
         if parsed.scheme == "file":
             folder = Path(url2pathname(parsed.path))
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return cls(LocalStore(folder))
+            return cls(LocalStore(folder), folder=folder)
         if parsed.scheme == "memory":
             return cls(MemoryStore())
-        return cls(from_url(url))
+        try:
+            return cls(from_url(url, retry_config=_RETRY))
+        except (ValueError, BaseError):  # its words repeat the URL, which may hold a key
+            raise ConfigurationError(
+                "CHEERFUL_BLOB_URL cannot be read.", what_to_do="Write file:///folder or s3://bucket/prefix."
+            ) from None
 
     def put(self, content: bytes) -> str:
         """Store and return the SHA-256. An existing blob is left alone. Raises TransientError if the store fails."""
@@ -88,6 +100,11 @@ class BlobStore:
         """
         compressed = self._read(self._path(key)) or self._read(self._path(key, _SET_ASIDE))
         if compressed is None:
+            if self._folder is not None and not (self._folder / "raw").is_dir():
+                raise TransientError(
+                    "The folder of the blob store is not there, or empty.",
+                    what_to_do="Check the disk or mount behind CHEERFUL_BLOB_URL; what waits is done by itself then.",
+                )
             raise NotFoundError(
                 f"Raw mail {key} is not in the blob store.",
                 what_to_do="Check CHEERFUL_BLOB_URL; rematerialize gmail_archive for the month to fetch it again.",

@@ -86,15 +86,22 @@ gmail_account = sa.Table(
     sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), nullable=False, index=True),
     sa.Column("alias", sa.Text, nullable=False, unique=True),  # the partition key
     sa.Column("address", sa.Text, nullable=False),
-    sa.Column("address_key", sa.Text, nullable=False, unique=True),
+    sa.Column("address_key", sa.Text, nullable=False),
     sa.Column("status", sa.Text, nullable=False, server_default="active"),
     sa.Column("status_reason", sa.Text),
     _when("not_before"),  # throttled until then: the sensor skips the account
     sa.Column("scope", sa.Text, nullable=False, server_default="campaign"),  # which mail is stored whole
     sa.Column("sealed_credentials", sa.Text),  # storage/secrets.py
     _created(),
+    _when("replaced_at"),  # another mailbox took its alias: never asked again, its mail stays
     _one_of("status", "active", "needs_reauth", "paused"),
     _one_of("scope", "campaign", "all"),
+)
+sa.Index(
+    "uq_gmail_account_address_key",
+    gmail_account.c.address_key,
+    unique=True,
+    postgresql_where=gmail_account.c.replaced_at.is_(None),
 )
 
 gmail_account_identity = sa.Table(
@@ -112,7 +119,19 @@ quota_spend = sa.Table(
     sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
     sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
     sa.Column("units", sa.Integer, nullable=False),
+    sa.Column("refused_units", sa.Integer, nullable=False, server_default="0"),  # of `units`: Google did not take them
     _when("expires_at", nullable=False),  # no longer counts: a minute after the call ended
+)
+
+quota_learned = sa.Table(
+    "quota_learned",  # what refusals taught about a limit that is lower than the published one
+    metadata,
+    sa.Column("scope", sa.Text, primary_key=True),  # an account's id, or "project"
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), index=True),  # null: the project
+    sa.Column("units_a_minute", sa.Integer, nullable=False),
+    sa.Column("batch_size", sa.Integer),  # calls in one batch; null: as many as are configured
+    sa.Column("early_refusals", sa.Integer, nullable=False, server_default="0"),
+    _when("changed_at", nullable=False),
 )
 
 campaign_sender = sa.Table(
@@ -753,7 +772,45 @@ alert = sa.Table(
     _when("opened_at", nullable=False),
     _when("resolved_at"),
     sa.Column("said", sa.Text, nullable=False),
+    sa.Column("severity", sa.Text, nullable=False, server_default="error"),
+    _when("since"),  # when it began; opened_at: when it was noticed
+    sa.Column("run_id", sa.Text),  # the run that shows it
     _one_of("said", "nothing", "opened", "resolved"),
+    _one_of("severity", "critical", "error", "warning"),
+)
+
+# --- who signs in to the web UI: nobody's client data, no address, only keyed hashes ---------------------------------
+
+web_session = sa.Table(
+    "web_session",  # one sign-in of one browser; the cookie carries the id, signed
+    metadata,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("subject", sa.Text, nullable=False, index=True),  # the user's id at Supabase Auth
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("refresh_token", sa.Text),  # sealed with a key derived from CHEERFUL_SESSION_KEY; null: none was given
+    _created(),
+    _when("expires_at", nullable=False),
+    _when("checked_at", nullable=False),  # when Supabase Auth last confirmed the role
+    _when("trusted_until", nullable=False),  # how long that confirmation holds if Supabase Auth does not answer
+    _when("checking_until"),  # one process asks at a time
+    _when("ended_at"),
+    _one_of("role", "viewer", "analyst", "engineer"),
+)
+
+sign_in_attempt = sa.Table(
+    "sign_in_attempt",  # written before Supabase Auth is asked, deleted when it agrees; what is left has failed
+    metadata,
+    sa.Column("attempt", sa.Uuid, primary_key=True),
+    sa.Column("bucket", sa.Text, primary_key=True),  # keyed hash: address and network, network, address, or browser
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False, server_default=_NOW, index=True),
+)
+sa.Index("ix_sign_in_attempt_bucket_created_at", sign_in_attempt.c.bucket, sign_in_attempt.c.created_at)
+
+sign_in_known = sa.Table(
+    "sign_in_known",  # address and network (one keyed hash) from which somebody has signed in
+    metadata,
+    sa.Column("bucket", sa.Text, primary_key=True),
+    _when("last_success_at", nullable=False),
 )
 
 work_failure = sa.Table(

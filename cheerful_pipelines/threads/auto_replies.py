@@ -38,7 +38,7 @@ _ABSENCE_WORDS = re.compile(
     r"fora do escritório|de férias|retorno|in ferie|fuori ufficio|afwezig|nieobecn|semester|ferie",
     re.I,
 )
-_REPLY_PREFIX = re.compile(r"^\s*(?:re|aw|sv|antw|rif|odp|vs|res|r)\s*(?:\[\d+\])?\s*:", re.I)
+_REPLY_PREFIX = re.compile(r"^\s*(?:re|aw|sv|antw|rif|odp|vs|res|r)\s*+(?:\[\d++\]\s*+)?:", re.I)
 _CALENDAR = re.compile(
     r"^(?:accepted|declined|tentative(?:ly accepted)?|invitation|updated invitation|cancel(?:l)?ed(?: event)?|"
     r"zugesagt|abgesagt|accepté|refusé|aceptado|rechazado|aceito|recusado|einladung)\s*:",

@@ -9,10 +9,10 @@ import json
 import re
 from dataclasses import dataclass
 from email.message import Message
-from email.utils import parseaddr
 from typing import Literal
 
 from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.gmail.address_headers import mailboxes
 from cheerful_pipelines.threads import report_text
 from cheerful_pipelines.threads.mail_parts import header_text, payload_of, read_parts, text_of, walk
 from cheerful_pipelines.threads.models import FailedRecipient
@@ -334,6 +334,6 @@ def _report_type(root: Message) -> str:
 
 
 def _is_daemon(sender: str) -> bool:
-    name, address = parseaddr(sender)
+    name, address = next(mailboxes(sender[:1_000]), ("", ""))
     local = (address or sender).split("@")[0].strip(" <>\"'")
     return bool(_DAEMON.match(local)) or bool(_DAEMON_NAME.search(name))

@@ -91,6 +91,7 @@ def _replayed(database: Database, blobs: BlobStore, slug: str, *, run_id: str) -
             "equal_threads": report.equal,
             "made_by_other_code": report.made_by_other_code,
             "different_threads": list(report.differences[:_MOST_LISTED]),
+            "unreadable_messages": list(report.unreadable[:_MOST_LISTED]),
         },
     )
 

@@ -12,6 +12,8 @@ from email.header import decode_header
 from email.message import Message
 from email.parser import BytesHeaderParser
 
+from cheerful_pipelines.gmail.encoded_words import is_decodable
+
 _LONGEST_MAIL = 1_000_000
 """A report says what failed at its top; below stands a copy of the mail, with all that was attached to it."""
 _LONGEST_TEXT = 60_000
@@ -83,6 +85,8 @@ def header_text(part: Message, name: str) -> str:
     value = part.get(name)
     if value is None:
         return ""
+    if not is_decodable(str(value)):
+        return " ".join(str(value).split())
     try:
         pieces = [
             piece.decode(charset or "utf-8", errors="replace") if isinstance(piece, bytes) else piece

@@ -12,14 +12,14 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.batches import in_batches
-from cheerful_pipelines.errors import NotFoundError, StaleStateError
+from cheerful_pipelines.errors import NotFoundError, PermanentError, StaleStateError
 from cheerful_pipelines.gmail.models import MessageEvent, StoredMessage
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadFacts, ThreadKey, attribute
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
 from cheerful_pipelines.threads.models import MessageReading, ThreadAttribution
-from cheerful_pipelines.threads.reading import READER_VERSION, direction_of, needs_raw, read_message
+from cheerful_pipelines.threads.reading import READER_VERSION, direction_of, is_unreadable, read_or_mark, wants_raw
 from cheerful_pipelines.threads.states import STATE_VERSION, StateVersion, fold
 from cheerful_pipelines.threads.store import CampaignWork, StoredVersion, ThreadAppend, ThreadStore
 from cheerful_pipelines.threads.subjects import SubjectThread, seeming_answers
@@ -199,19 +199,32 @@ def _read_missing(
     ]
     for chunk in in_batches(sorted(missing), _MESSAGES_AT_ONCE):
         stored = store.full_messages(chunk)
-        store.save_readings([read_stored(message, blobs, identity_keys) for message in stored])
+        read = [read_stored(message, blobs, identity_keys) for message in stored]
+        store.save_readings(read)
+        _note_unreadable(store, read)
     return len(missing)
+
+
+def _note_unreadable(store: ThreadStore, readings: Iterable[MessageReading]) -> None:
+    """A dead letter for each: the check `no_dead_letters` and the health report name it."""
+    for reading in readings:
+        if is_unreadable(reading):
+            code = (reading.evidence or "").rpartition(" ")[2]
+            logger.warning("message_unreadable", gmail_message_id=reading.gmail_message_id, reason_code=code)
+            store.bury_unreadable(reading.gmail_account_id, reading.gmail_message_id, reason_code=code)
 
 
 def read_stored(message: StoredMessage, blobs: BlobStore, identity_keys: frozenset[str]) -> MessageReading:
     """Read one stored copy, with its raw bytes where they are needed; a lost blob costs only the report in it."""
     raw: bytes | None = None
-    if needs_raw(message):
+    if wants_raw(message):
         try:
             raw = blobs.get(message.raw_sha256)
         except NotFoundError:
             logger.warning("raw_mail_missing", message_id=message.message_id)
-    return read_message(message, raw, identity_keys)
+        except PermanentError:
+            logger.warning("raw_mail_damaged", message_id=message.message_id)
+    return read_or_mark(message, raw, identity_keys)
 
 
 # --- attributions and states --------------------------------------------------------------------------------------

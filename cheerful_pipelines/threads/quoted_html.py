@@ -70,7 +70,7 @@ _QUOTE_IDS = frozenset(
 _EVERYTHING_AFTER = frozenset(("appendonsend", "stopspelling", "divrplyfwdmsg"))
 """Outlook puts these marks before the quotation, not around it."""
 _FORWARDED = re.compile(
-    r"^\W*(?:-+\s*)?(?:begin )?(?:forwarded|weitergeleitete|message transf|mensaje reenv|mensagem enc|messaggio inolt|"
+    r"^\W*+(?:begin )?(?:forwarded|weitergeleitete|message transf|mensaje reenv|mensagem enc|messaggio inolt|"
     r"doorgestuurd|wiadomość przek|przekazan|vidarebefordra|videresendt)",
     re.I,
 )

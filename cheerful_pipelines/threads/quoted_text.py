@@ -30,39 +30,41 @@ def _any_of(words: tuple[str, ...]) -> str:
 
 
 _INVISIBLE = re.compile("[\u200b\u200c\u200d\u2060\ufeff\u00ad]")
-_ORIGINAL = re.compile(rf"^[\s*]*[-_=]{{2,}}\s*(?:{_any_of(phrases.ORIGINAL_MESSAGE)})\s*:?\s*[-_=]{{2,}}", re.I)
+_ORIGINAL = re.compile(
+    rf"^[\s*]*+[-_=]{{2,}}+\s*+(?:{_any_of(phrases.ORIGINAL_MESSAGE)})\s*+(?::\s*+)?[-_=]{{2,}}", re.I
+)
 _FORWARDED = re.compile(
-    rf"^[\s>*]*(?:[-_=]{{2,}}\s*)?(?:{_any_of(phrases.FORWARDED_MESSAGE)})[^a-z]{{0,3}}\s*(?:[-_=]{{2,}}|:?\s*$)",
+    rf"^[\s>*]*+(?:[-_=]{{2,}}+\s*+)?(?:{_any_of(phrases.FORWARDED_MESSAGE)})[^a-z]{{0,3}}\s*+(?:[-_=]{{2,}}|:?\s*+$)",
     re.I,
 )
 _WROTE_START = re.compile(
-    rf"^[\s>]*[-–—]*\s*(?:(?:{_any_of(phrases.WROTE_OPENERS)})\b|\d|(?:{_any_of(phrases.WEEKDAYS)})\.?,?\s)",
+    rf"^[\s>]*+[-–—]*+\s*+(?:(?:{_any_of(phrases.WROTE_OPENERS)})\b|\d|(?:{_any_of(phrases.WEEKDAYS)})\.?,?\s)",
     re.I,
 )
 _WROTE_OPENER = re.compile(rf"^\s*(?:{_any_of(phrases.WROTE_OPENERS)})\s", re.I)
 _VERB = re.compile(rf"(?:\b|\s|\d)(?:{_any_of(phrases.WROTE_VERBS)})", re.I)
-_DASHED_WROTE = re.compile(rf"^\s*-{{2,}}.*\b(?:{_any_of(phrases.WROTE_VERBS)})\s*:?\s*-{{2,}}\s*$", re.I)
+_DASHED_WROTE = re.compile(rf"^\s*+-{{2,}}+.*\b(?:{_any_of(phrases.WROTE_VERBS)})\s*+(?::\s*+)?-{{2,}}+\s*+$", re.I)
 _DATE_ADDRESS = re.compile(
-    r"^\s*(?:\w{2,10}\.?,?\s)?\s*\d{1,4}[\s./-]+\w{1,10}[\s./-]+\d{1,4}\b.*<[^<>]*@[^<>]*>\s*:?\s*$"
+    r"^\s*+(?:\w{2,10}\.?,?\s)?\s*+\d{1,4}[\s./-]++\w{1,10}[\s./-]++\d{1,4}\b.*<[^<>@]*+@[^<>]*+>\s*+(?::\s*+)?$"
 )
-_SHARED_LINE = re.compile(r"^(?P<own>.*?\S)\s*-*\s+On (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .{6,200}\bwrote:\s*$")
+_SHARED_LINE = re.compile(r"^(?P<own>\s*+\S.*?)(?<=\s)On (?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,? .{6,200}\bwrote:\s*+$")
 _DIGITS = re.compile(r"\d+")
 _ROLE = re.compile(
-    r"^[\s>]*\*?\s*(?:"
+    r"^[\s>]*+(?:\*\s*+)?(?:"
     + "|".join(f"(?P<{role}>{_any_of(words)})" for role, words in phrases.HEADER_ROLES.items())
-    + r")\s*\*?\s*[:：]",
+    + r")\s*+(?:\*\s*+)?[:：]",
     re.I,
 )
 _QUOTED = re.compile(r"^\s*>")
-_NOT_QUOTED = re.compile(r"^\s*>+.*<<\s*$|^\s*-+>")
-_BROKEN_LINK = re.compile(r"^\s*(?:\(?<?https?://\S+.*|\S+[)>])\s*$")
+_NOT_QUOTED = re.compile(r"^\s*+>++.*<<\s*+$|^\s*+-++>")
+_BROKEN_LINK = re.compile(r"^\s*+(?:\(?<?https?://\S.*+|\S++(?<=\S[)>]))\s*+$")
 _RULE = re.compile(r"^\s*(?:[-_=*–—]\s?){3,}\s*$")
 _WORD = re.compile(r"\w")
 _WRITTEN = re.compile(r"\w|[\u2190-\U0010ffff]|\.\.\.|:-?\)")  # a lone emoji or "..." is an answer too
 
 _SENT_FROM = re.compile(rf"^\s*(?:{_any_of(phrases.SENT_FROM)})\b", re.I)
 _DEVICE = re.compile(rf"(?:{_any_of(phrases.DEVICE_WORDS)})", re.I)
-_CLOSING = re.compile(rf"^\s*(?:{_any_of(phrases.CLOSINGS)})\s*[,.!]*\s*$", re.I)
+_CLOSING = re.compile(rf"^\s*+(?:{_any_of(phrases.CLOSINGS)})\s*+[,.!]*+\s*+$", re.I)
 _DELIMITER = re.compile(r"^\s*(?:--|—|––)\s*$")
 _LONG_DELIMITER = re.compile(r"^\s*(?:-{3,5}|_{3,5})\s*$")
 _DASH_NAME = re.compile(r"^\s*-[^\W\d_][\w.]*(?:\s[^\W\d_][\w.]*){0,2}\s*$")
@@ -127,7 +129,7 @@ def without_quotation(text: str) -> str:
         after = i + 1 if shared else _splitter_end(body, i)
         if after is not None:
             if shared:
-                kept.append(shared["own"].rstrip("- "))
+                kept.append(shared["own"].rstrip("- \t"))
             resumed = _after_quoted_run(short, after)
             if resumed is None:
                 break

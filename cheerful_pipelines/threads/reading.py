@@ -6,7 +6,10 @@ The order of the questions is the rule: whose, then report, calendar and automat
 
 import re
 
+from cheerful_pipelines.errors import PoisonError
+from cheerful_pipelines.gmail.mail_limits import MAX_ID_BYTES
 from cheerful_pipelines.gmail.models import StoredMessage
+from cheerful_pipelines.poison import one_message
 from cheerful_pipelines.threads import auto_replies, bounces, quoted_text
 from cheerful_pipelines.threads.models import Direction, MessageKind, MessageReading
 
@@ -18,9 +21,22 @@ _FORGED = re.compile(r"\bdmarc=fail\b", re.I)
 _NEVER_OURS = frozenset(("bounce", "delayed", "delivered", "complaint"))
 
 
+UNREADABLE = "unreadable"
+"""Begins the evidence of a reading that an exception ended; the exception's class and place follow."""
+
+
 def needs_raw(stored: StoredMessage) -> bool:
     """Whether `read_message` wants the raw bytes: only mail that may be a delivery report costs a blob."""
     return bounces.may_be_report(stored.parsed.headers, stored.parsed.subject)
+
+
+def wants_raw(stored: StoredMessage) -> bool:
+    """`needs_raw`; True for a mail that makes even this question raise: reading it marks it."""
+    try:
+        with one_message("read"):
+            return needs_raw(stored)
+    except PoisonError:
+        return True
 
 
 def direction_of(label_ids: tuple[str, ...], stored: StoredMessage, identity_keys: frozenset[str]) -> Direction:
@@ -62,9 +78,43 @@ def read_message(stored: StoredMessage, raw: bytes | None, identity_keys: frozen
         evidence=report.evidence if report else automatic.evidence if automatic else forwarded,
         new_words=text,
         bounces=report.failed if report else (),
-        bounced_message_id=report.bounced_message_id if report else None,
+        bounced_message_id=_short(report.bounced_message_id) if report else None,
         returns_at=auto_replies.find_return(text, received_at=stored.internal_date) if absent else None,
     )
+
+
+def read_or_mark(stored: StoredMessage, raw: bytes | None, identity_keys: frozenset[str]) -> MessageReading:
+    """`read_message`, and for a mail that makes it raise a reading that loses nobody's answer.
+
+    Such a mail counts as a person's, without text: nothing is concluded from it by machine, and its evidence says
+    that it was not read. The same in every run, so that a replay gives the same states.
+    """
+    try:
+        with one_message("read"):
+            return read_message(stored, raw, identity_keys)
+    except PoisonError as error:
+        return MessageReading(
+            gmail_account_id=stored.gmail_account_id,
+            gmail_message_id=stored.gmail_message_id,
+            reader_version=READER_VERSION,
+            direction="ours" if "SENT" in stored.label_ids else "theirs",
+            kind="human",
+            evidence=f"{UNREADABLE}: {error.reason_code}",
+            new_words="",
+            bounces=(),
+            bounced_message_id=None,
+            returns_at=None,
+        )
+
+
+def _short(message_id: str | None) -> str | None:
+    """The id, if an index can hold it."""
+    return message_id if message_id and len(message_id.encode(errors="replace")) <= MAX_ID_BYTES else None
+
+
+def is_unreadable(reading: MessageReading) -> bool:
+    """Whether the mail could not be read, so that a person has to look at it."""
+    return (reading.evidence or "").startswith(f"{UNREADABLE}: ")
 
 
 def _automatic(stored: StoredMessage, text: str, direction: Direction) -> auto_replies.AutomaticMail | None:

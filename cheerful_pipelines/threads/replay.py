@@ -5,13 +5,14 @@ from random import Random
 
 from pydantic import BaseModel, ConfigDict
 
+from cheerful_pipelines.errors import PermanentError, PoisonError
 from cheerful_pipelines.gmail.models import StoredMessage
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadKey
 from cheerful_pipelines.threads.models import ThreadState
 from cheerful_pipelines.threads.process import events_by_thread
-from cheerful_pipelines.threads.reading import read_message
+from cheerful_pipelines.threads.reading import read_or_mark, wants_raw
 from cheerful_pipelines.threads.states import STATE_VERSION, StateVersion, canonical_json, fold, state_hash
 from cheerful_pipelines.threads.store import ThreadStore
 
@@ -27,6 +28,8 @@ class ReplayReport(BaseModel):
     equal: int
     made_by_other_code: int
     differences: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()
+    """`account/message` whose raw mail is lost, damaged or cannot be parsed; their threads are among `differences`."""
 
 
 def replay_campaign(
@@ -34,7 +37,8 @@ def replay_campaign(
 ) -> ReplayReport:
     """Recompute the states of the campaign's threads from raw bytes and events; nothing is written.
 
-    `sample` threads at random (by `seed`), or all. Raises NotFoundError for an unknown campaign or lost raw mail.
+    `sample` threads at random (by `seed`), or all. Raises NotFoundError for an unknown campaign. A message that
+    cannot be read is named; its thread counts as different, and every other thread is compared.
     """
     work = store.begin(slug)
     threads = sorted(store.attributed_threads(work.campaign_id) - store.threads_without_raw(work.campaign_id))
@@ -42,6 +46,7 @@ def replay_campaign(
         threads = sorted(Random(seed).sample(threads, sample))
     states = equal = other = 0
     differences: list[str] = []
+    unreadable: list[str] = []
     for start in range(0, len(threads), _THREADS_AT_ONCE):
         chunk = threads[start : start + _THREADS_AT_ONCE]
         stored = _states_by_thread(store.states(chunk))
@@ -49,13 +54,13 @@ def replay_campaign(
         until = {
             key: max([work.processed_seq, *(state.cause_ingest_seq for state in stored.get(key, []))]) for key in chunk
         }
-        replayed = _replayed(store, blobs, chunk, work.identity_keys, until)
+        replayed = _replayed(store, blobs, chunk, work.identity_keys, until, unreadable)
         for key in chunk:
-            before, now = stored.get(key, []), replayed[key]
+            before, now = stored.get(key, []), replayed.get(key)
             states += len(before)
             if any(state.code_version != STATE_VERSION for state in before):
                 other += 1
-            elif _same(before, now):
+            elif now is not None and _same(before, now):
                 equal += 1
             else:
                 differences.append(f"{key[0]}/{key[1]}")
@@ -65,6 +70,7 @@ def replay_campaign(
         equal=equal,
         made_by_other_code=other,
         differences=tuple(differences),
+        unreadable=tuple(unreadable),
     )
 
 
@@ -74,20 +80,35 @@ def _replayed(
     threads: Sequence[ThreadKey],
     identity_keys: frozenset[str],
     until: Mapping[ThreadKey, int],
+    unreadable: list[str],
 ) -> dict[ThreadKey, list[StateVersion]]:
-    """Versions of each thread from raw bytes and its events up to a number of its own."""
+    """Versions of each thread from raw bytes and its events up to a number of its own.
+
+    Threads with a message that cannot be read are left out, and the message added to `unreadable`.
+    """
     messages: dict[ThreadKey, dict[str, StoredMessage]] = {key: {} for key in threads}
     raws: dict[str, bytes] = {}
     for stored in store.messages(threads):
-        raws[stored.raw_sha256] = raw = blobs.get(stored.raw_sha256)
-        fresh = stored.model_copy(update={"parsed": parse_message(raw)})
-        messages[(stored.gmail_account_id, stored.gmail_thread_id)][stored.gmail_message_id] = fresh
+        key = (stored.gmail_account_id, stored.gmail_thread_id)
+        try:
+            raw = blobs.get(stored.raw_sha256)
+            fresh = stored.model_copy(update={"parsed": parse_message(raw)})
+        except (PermanentError, PoisonError):  # lost, damaged, or poison: the other threads go on
+            unreadable.append(f"{stored.gmail_account_id}/{stored.gmail_message_id}")
+            messages.pop(key, None)
+            continue
+        raws[stored.raw_sha256] = raw
+        if key in messages:
+            messages[key][stored.gmail_message_id] = fresh
     events = events_by_thread(store.events(threads, until_seq=max(until.values(), default=0)))
     return {
         key: fold(
             [event for event in events.get(key, []) if event.ingest_seq <= until[key]],
             found,
-            {name: read_message(message, raws[message.raw_sha256], identity_keys) for name, message in found.items()},
+            {
+                name: read_or_mark(message, raws[message.raw_sha256] if wants_raw(message) else None, identity_keys)
+                for name, message in found.items()
+            },
             identity_keys,
         )
         for key, found in messages.items()

@@ -187,11 +187,11 @@ def failed_addresses(text: str) -> list[str]:
     addressed = _ADDRESSED.search(text)
     if addressed:
         return [addressed.group(1)]
-    blamed = re.findall(rf"^[ \t]*<?({ADDRESS.pattern})>?[ \t]*:(?!/)", text, re.M)
+    blamed = re.findall(rf"^[ \t]*+<?({ADDRESS.pattern})>?[ \t]*+:(?!/)", text, re.M)
     if blamed:
         return list(dict.fromkeys(blamed))
     quoted = rf"['\"]?<?({ADDRESS.pattern})>?['\"]?"
-    alone = re.findall(rf"^[ \t]*(?:To:[ \t]*)?{quoted}[ \t]*(?:\(.*\))?[.,]?[ \t\r]*$", text, re.M)
+    alone = re.findall(rf"^[ \t]*+(?:To:[ \t]*+)?{quoted}[ \t]*+(?:\(.*\))?[.,]?[ \t\r]*+$", text, re.M)
     if alone:
         return list(dict.fromkeys([*alone, *_EXPANDED.findall(text)]))
     near = re.findall(

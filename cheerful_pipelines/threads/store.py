@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.errors import NotFoundError, StaleStateError
+from cheerful_pipelines.gmail.dead_letter_store import bury
 from cheerful_pipelines.gmail.models import MessageEvent, ParsedMessage, StoredMessage
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.outcome_news import note_recipients, note_threads
@@ -315,6 +316,14 @@ class ThreadStore:
                 for row in connection.execute(statement.where(_thread_in(mail, chunk))).mappings():
                     found.append(_reading(row))
         return found
+
+    def bury_unreadable(self, account_id: UUID, gmail_message_id: str, *, reason_code: str) -> None:
+        """A dead letter (stage `thread`) for a stored message that no reading could be made of."""
+        with self._database.transaction() as connection:
+            owner = connection.execute(
+                sa.select(gmail_account.c.id, gmail_account.c.user_id).where(gmail_account.c.id == account_id)
+            ).one()
+            bury(connection, owner, gmail_message_id, stage="thread", reason_code=reason_code, run_id="threads")
 
     def save_readings(self, readings: Sequence[MessageReading]) -> int:
         """Upsert; returns how many."""

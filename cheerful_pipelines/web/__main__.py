@@ -13,24 +13,42 @@ from cheerful_pipelines.errors import CheerfulError
 from cheerful_pipelines.logs import configure_logging
 from cheerful_pipelines.settings import Settings, load_settings
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.web.attempt_store import AttemptStore
+from cheerful_pipelines.web.attempts import SignInLimits
+from cheerful_pipelines.web.door import Door
 from cheerful_pipelines.web.gate import Gate
 from cheerful_pipelines.web.health import health
+from cheerful_pipelines.web.origin import trusted_networks
+from cheerful_pipelines.web.session_store import SessionStore
 from cheerful_pipelines.web.sessions import Sessions
-from cheerful_pipelines.web.sign_in import token_for
+from cheerful_pipelines.web.sign_in import refreshed, tokens_for
 from cheerful_pipelines.web.tokens import TokenReader
 from cheerful_pipelines.web.webserver import GatedWebserver
 
 
 def gated_app(settings: Settings, instance: DagsterInstance, context: WorkspaceProcessContext) -> Gate:
     """Dagster's application behind the gate."""
-    database = Database(settings.require_database_url())
+    # Two pools of at most 6 connections: a flood of sign-ins holds up nobody who is signed in.
+    database, at_the_door = (Database(settings.require_database_url()) for _ in range(2))
+    key, tokens = settings.require_session_key(), TokenReader(settings)
+    is_secure = settings.web_url.startswith("https://")
+    sessions = Sessions(
+        key, store=SessionStore(database.for_every_client()), hours=settings.session_hours,
+        check_seconds=settings.session_check_seconds, read_token=tokens.read,
+        refresh=lambda refresh_token: refreshed(settings, refresh_token),
+    )  # fmt: skip
+    door = Door(
+        limits=SignInLimits(key, AttemptStore(at_the_door.for_every_client())), tokens=tokens, sessions=sessions,
+        ask_for_tokens=lambda address, password: tokens_for(settings, address, password),
+        trusted_proxies=trusted_networks(settings), is_secure=is_secure,
+    )  # fmt: skip
     return Gate(
         GatedWebserver(context, "", None).create_asgi_app(),
-        tokens=TokenReader(settings),
-        sessions=Sessions(settings.require_session_key(), hours=settings.session_hours),
-        ask_for_token=lambda address, password: token_for(settings, address, password),
+        door=door,
+        tokens=tokens,
+        sessions=sessions,
         health=lambda: health(settings, instance, database),
-        is_secure=settings.web_url.startswith("https://"),
+        is_secure=is_secure,
     )
 
 
@@ -51,8 +69,8 @@ def main() -> None:
             ) as context,
         ):
             app = gated_app(settings, instance, context)
-            # Behind a proxy of the platform's, which ends TLS and says who asks.
-            uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", forwarded_allow_ips="*")
+            # The gate itself reads what a trusted proxy says (origin.py); uvicorn would believe more.
+            uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning", proxy_headers=False)
     except CheerfulError as error:
         sys.exit(f"{error}")
 

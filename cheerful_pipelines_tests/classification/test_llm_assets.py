@@ -294,7 +294,7 @@ def test_a_batch_goes_out_is_not_asked_live_meanwhile_and_comes_in_once(
     stub.batches_end = True
     second = tick()
     assert isinstance(first, dg.SkipReason)
-    assert [request.partition_key for request in second.run_requests] == ["spring"]
+    assert [request.partition_key for request in second] == ["spring"]
     taken = said(materialize(room, settings, instance, model(stub), "batch_verdicts"), "batch_verdicts")
     again = said(materialize(room, settings, instance, model(stub), "batch_verdicts"), "batch_verdicts")
 
@@ -333,7 +333,7 @@ def test_the_version_sensor_asks_once_and_rests_when_the_ui_shows_it(
         )
         return classifier_versions(context), context
 
-    request, _ = tick()
+    (request,), _ = tick()
     assert isinstance(request, dg.RunRequest)
     materialize(room, settings, instance, LocalClassifier(), "classifier_evaluation")
     rest, context = tick()

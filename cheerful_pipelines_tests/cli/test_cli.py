@@ -52,6 +52,7 @@ def cheerful(*words: str) -> Result:
 def registered(google: LocalGoogleAdmin) -> None:
     """One account and one campaign, made by the tool itself."""
     google.put_sheet("in", title="In", tabs={"People": [["Name", "Email"], ["Ana", "ana@creator.example"]]})
+    assert cheerful("clients", "add", "brand").exit_code == 0
     assert (
         cheerful("accounts", "add", "mia", "--client", "brand", "--address", "mia@brand.example", "--local").exit_code
         == 0
@@ -246,6 +247,7 @@ def test_credentials_that_do_not_prove_themselves_leave_nothing_behind(
     (tmp_path / "theo.json").write_text(google.credentials_json("theo@brand.example"))
     (tmp_path / "mia.json").write_text(google.credentials_json("mia@brand.example"))
     google.revoke_token("mia@brand.example")
+    cheerful("clients", "add", "brand")
 
     for file, said in (("theo.json", "another mailbox"), ("mia.json", "invalid_grant")):
         result = cheerful(
@@ -256,7 +258,6 @@ def test_credentials_that_do_not_prove_themselves_leave_nothing_behind(
         assert said in str(result.exception)
 
     assert CampaignStore(database).accounts() == []
-    assert CampaignStore(database).clients() == []
 
 
 def _desktop_client(google: LocalGoogleAdmin, tmp_path: Path) -> Path:
@@ -283,6 +284,7 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _connect(client: Path, address: str = "mia@brand.example") -> Result:
+    cheerful("clients", "add", "brand")
     return cheerful(
         "accounts", "connect", "mia", "--client", "brand", "--address", address, "--client-secrets", str(client)
     )
@@ -340,6 +342,7 @@ def test_a_scope_is_kept_unless_it_is_named_and_a_wider_one_reads_the_months_aga
     google: LocalGoogleAdmin, database: Database
 ) -> None:
     def add(*more: str) -> str:
+        cheerful("clients", "add", "brand")
         words = ("accounts", "add", "mia", "--client", "brand", "--address", "mia@brand.example", "--local", *more)
         assert cheerful(*words).exit_code == 0
         return CampaignStore(database).account("mia").scope
@@ -371,6 +374,7 @@ def test_a_key_file_that_others_can_read_is_pointed_out(google: LocalGoogleAdmin
     file.write_text(google.credentials_json("mia@brand.example"))
 
     def add() -> Result:
+        cheerful("clients", "add", "brand")
         return cheerful(
             "accounts", "add", "mia", "--client", "brand", "--address", "mia@brand.example",
             "--credentials-file", str(file),

@@ -39,7 +39,8 @@ def mailbox(
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backoff is real in production and only costs time here."""
-    monkeypatch.setattr(gmail_client_module, "_wait", lambda _state: 0.0)
+    monkeypatch.setattr("cheerful_pipelines.google.patience._wait", lambda _state: 0.0)
+    monkeypatch.setattr("cheerful_pipelines.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
 
 
 def _fill(mailbox: Mailbox, count: int, *, first: int = 0) -> None:
@@ -237,7 +238,7 @@ def test_a_first_sync_that_runs_out_of_time_goes_on_where_it_was_and_fetches_not
     ticks = iter(range(1000))
     mailbox.google.reset_counters()
 
-    first = mailbox.sync("run 1", seconds=3.5, clock=lambda: float(next(ticks)))
+    first = mailbox.sync("run 1", seconds=350, clock=lambda: 100.0 * next(ticks))
     mark = mailbox.campaigns.account_mark(mailbox.account.id)
     mailbox.google.modify_labels(ADDRESS, next(iter(mailbox.stored())), add=("STARRED",))
     second, third = mailbox.sync("run 2"), mailbox.sync("run 3")
@@ -263,7 +264,7 @@ def test_a_first_listing_goes_on_below_what_is_done_and_ends_with_a_look_at_all_
     monkeypatch.setattr(gmail_client_module, "PAGE_SIZE", 10)
     ticks = iter(range(1000))
 
-    first = mailbox.sync("run 1", seconds=3.5, clock=lambda: float(next(ticks)))
+    first = mailbox.sync("run 1", seconds=350, clock=lambda: 100.0 * next(ticks))
     mark = mailbox.campaigns.account_mark(mailbox.account.id)
     late = mailbox.deliver(400)
     asked: list[datetime | None] = []
@@ -322,7 +323,7 @@ def test_a_repair_over_several_runs_certifies_all_that_was_found(
     mailbox.google.expire_history(ADDRESS)
     ticks = iter(range(1000))
 
-    first = mailbox.sync("run 1", seconds=1.5, clock=lambda: float(next(ticks)))
+    first = mailbox.sync("run 1", seconds=150, clock=lambda: 100.0 * next(ticks))
     second = mailbox.sync("run 2")
 
     assert (first.is_partial, first.gap) == (True, None)

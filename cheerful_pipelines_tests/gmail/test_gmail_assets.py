@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import ConfigurationError, PermanentError
 from cheerful_pipelines.gmail import assets as assets_module
+from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail import sensors as gmail_sensors
 from cheerful_pipelines.gmail.assets import gmail_archive, gmail_messages
 from cheerful_pipelines.gmail.gmail_client import GmailClients
@@ -106,7 +107,12 @@ class Installation:
 
 
 @pytest.fixture
-def installation(google: LocalGoogleAdmin, google_settings: Settings, database: Database, blobs: BlobStore) -> Any:
+def installation(
+    google: LocalGoogleAdmin, google_settings: Settings, database: Database, blobs: BlobStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Any:  # fmt: skip
+    monkeypatch.setattr(gmail_client_module, "POLL_SECONDS", 60.0)  # a busy machine must not look like a slow mailbox
+    monkeypatch.setattr(gmail_sensors, "_POLLS", SideBySide(at_once=4, seconds=120.0))
     made = Installation(google, google_settings, database, blobs)
     yield made
     google.clear_faults()
@@ -146,9 +152,8 @@ def test_a_revoked_mailbox_is_set_aside_without_a_red_run_and_comes_back(install
 def test_a_mailbox_that_answers_five_hundred_fails_the_run_and_not_the_others(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cheerful_pipelines.gmail import gmail_client as gmail_client_module
-
-    monkeypatch.setattr(gmail_client_module, "_wait", lambda _state: 0.0)
+    monkeypatch.setattr("cheerful_pipelines.google.patience._wait", lambda _state: 0.0)
+    monkeypatch.setattr("cheerful_pipelines.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda _self, _attempt: 0.0)
     target = installation.campaigns.account("max")
     original = installation.clients.client
@@ -407,7 +412,7 @@ def test_a_poll_that_hangs_delays_its_mailbox_only(installation: Installation, m
         return original(account)
 
     monkeypatch.setattr(installation.clients, "polling_client", polling_client)
-    monkeypatch.setattr(gmail_sensors, "_POLLS", SideBySide(at_once=4, seconds=1.0))
+    monkeypatch.setattr(gmail_sensors, "_POLLS", SideBySide(at_once=4, seconds=5.0))
     for alias in ALIASES:
         installation.deliver(alias, 7)
     asked = [installation.tick() for _ in range(3)]

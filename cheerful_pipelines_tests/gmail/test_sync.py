@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cheerful_pipelines.errors import AuthError, PermanentError, ThrottledError
-from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
@@ -31,7 +30,8 @@ def mailbox(google: LocalGoogleAdmin, google_settings: Settings, database: Datab
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backoff is real in production and only costs time here."""
-    monkeypatch.setattr(gmail_client_module, "_wait", lambda _state: 0.0)
+    monkeypatch.setattr("cheerful_pipelines.google.patience._wait", lambda _state: 0.0)
+    monkeypatch.setattr("cheerful_pipelines.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
 
 
 def test_the_first_sync_lists_and_the_next_follow_history(mailbox: Mailbox) -> None:
@@ -91,7 +91,7 @@ def test_what_an_older_parser_read_is_read_again_without_gmail(mailbox: Mailbox)
     events = mailbox.count("gmail_message_event")
     mailbox.google.reset_counters()
 
-    counts = [mailbox.store.reparse(mailbox.account.id, run_id="again", most=1) for _ in range(3)]
+    counts = [mailbox.store.reparse(mailbox.account, run_id="again", most=1) for _ in range(3)]
 
     with mailbox.database.transaction() as connection:
         rows = connection.execute(sa.text("select subject, parse_error, parser_version from gmail_message")).all()

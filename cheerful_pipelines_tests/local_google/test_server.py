@@ -14,6 +14,7 @@ import urllib.request
 from urllib.parse import urlencode
 
 import pytest
+import requests
 from google.auth.exceptions import RefreshError
 from googleapiclient.errors import HttpError
 
@@ -137,6 +138,81 @@ def test_an_empty_page_of_history_loses_nothing(google, mia):
     assert second["history"][0]["messages"][0]["id"] == id_
 
 
+def timed_out(call):
+    """Seconds until the call's socket time-out of 0.3 s; fails if it is answered."""
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        call()
+    return time.monotonic() - started
+
+
+def test_one_mailbox_hangs_for_a_while_and_the_others_do_not(google, mia):
+    google.add_mailbox("bo@brand.example")
+    bo = gmail(google, "bo@brand.example")
+    profile(mia), profile(bo)
+    mia._http.http.timeout = bo._http.http.timeout = 0.3
+    mia._http.http.connections.clear()
+    google.inject_fault(path_contains="", kind="hang", mailbox=MIA, lasting_seconds=60)
+
+    timed_out(lambda: profile(mia))
+    timed_out(lambda: mia.users().labels().list(userId="me").execute())
+
+    assert profile(bo)["emailAddress"] == "bo@brand.example"
+    google.clear_faults()
+    assert profile(mia)["emailAddress"] == MIA
+
+
+def test_the_token_of_one_mailbox_hangs(google, mia):
+    google.add_mailbox("bo@brand.example")
+    google.inject_fault(path_contains="/token", kind="hang", seconds=0.1, mailbox="bo@brand.example")
+
+    assert profile(mia)["emailAddress"] == MIA
+    with pytest.raises(ConnectionResetError):
+        profile(gmail(google, "bo@brand.example"))
+
+
+def test_an_order_ends_with_its_time(google, mia):
+    google.inject_fault(path_contains="/profile", kind="json", status=503, lasting_seconds=0.2)
+
+    with pytest.raises(HttpError):
+        profile(mia)
+    time.sleep(0.25)
+    assert profile(mia)["emailAddress"] == MIA
+
+
+def test_an_answer_can_be_late_or_come_byte_by_byte(google, mia):
+    profile(mia)
+    google.inject_fault(path_contains="/profile", kind="slow", seconds=0.2)
+    google.inject_fault(path_contains="/profile", kind="drip", byte_seconds=0.005)
+
+    for _ in range(2):
+        started = time.monotonic()
+        assert profile(mia)["emailAddress"] == MIA
+        assert time.monotonic() - started >= 0.2
+
+
+def test_a_sheet_can_hang_alone(google):
+    for name in ("slow", "quick"):
+        google.put_sheet(name, title=name, tabs={"T": [["a"]]})
+    client = gspread_client(google)
+    client.set_timeout(0.3)
+    google.inject_fault(path_contains="/spreadsheets/slow", kind="hang", lasting_seconds=60)
+
+    with pytest.raises(requests.exceptions.ReadTimeout):
+        client.open_by_key("slow").worksheet("T").get_all_values()
+    assert client.open_by_key("quick").worksheet("T").get_all_values() == [["a"]]
+
+
+def test_a_body_can_end_after_any_byte(google, mia):
+    google.deliver(MIA, b"\n\n")
+    google.inject_fault(path_contains="/messages", kind="short", cut_at=7)
+
+    with pytest.raises(http.client.IncompleteRead) as caught:
+        mia.users().messages().list(userId="me").execute()
+
+    assert len(caught.value.partial) == 7
+
+
 def test_a_fault_of_the_token_endpoint_looks_like_one(google, mia):
     google.inject_fault(path_contains="/token", status=400, reason="invalid_grant")
 
@@ -161,8 +237,9 @@ def test_a_revoked_token_stops_its_mailbox_alone(google, mia):
 
 
 def test_a_service_account_gets_a_mailbox_by_its_subject(google, mia):
-    def granted(subject, life=600):
-        claims = {"iss": "robot@project.example", "sub": subject, "exp": time.time() + life}
+    def granted(subject, life=600, our_clock=0):
+        now = time.time() + our_clock
+        claims = {"iss": "robot@project.example", "sub": subject, "iat": now, "exp": now + life}
         parts = [json.dumps(part).encode().hex() for part in ({}, {})]
         parts[1] = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
         form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": ".".join([*parts, "x"])}
@@ -174,7 +251,9 @@ def test_a_service_account_gets_a_mailbox_by_its_subject(google, mia):
     assert granted("nobody@brand.example") == (
         400, {"error": "invalid_grant", "error_description": "Invalid email or User ID"},
     )  # fmt: skip
-    assert granted(MIA, life=-10)[1]["error"] == "invalid_grant"
+    for wrong in (granted(MIA, life=-10), granted(MIA, our_clock=3600), granted(MIA, our_clock=-3600)):
+        assert wrong[1]["error"] == "invalid_grant"
+        assert "Check your iat and exp" in wrong[1]["error_description"]
 
 
 def test_calls_and_units_are_counted_by_mailbox(google, mia):

@@ -1,6 +1,8 @@
 """When the portfolio is drawn again."""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from cheerful_pipelines.metrics.count_campaign import count_campaign, definitions_in_force
 from cheerful_pipelines.metrics.sensors import Watermark, decide, metric_definitions, portfolio
 from cheerful_pipelines.metrics.store import MetricStore
+from cheerful_pipelines.orchestration import work_sensor as helper
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START
 from cheerful_pipelines_tests.metrics.scenario import Scenario
@@ -34,48 +37,78 @@ def test_newer_numbers_wait_until_ten_minutes_have_passed() -> None:
     assert decide(newer, last, START + timedelta(minutes=10)) == Watermark(newer, START + timedelta(minutes=10))
 
 
-def test_a_cursor_says_the_same_after_a_restart() -> None:
-    watermark = Watermark(START, START + HOUR)
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as found:
+        yield found
 
-    assert Watermark.from_cursor(watermark.as_cursor()) == watermark
-    assert Watermark.from_cursor(None) is None
 
-
-def test_a_tick_requests_once_for_a_watermark(database: Database) -> None:
+def test_a_tick_requests_once_for_a_watermark(database: Database, instance: dg.DagsterInstance) -> None:
     scenario = Scenario(database)
+    cursor: str | None = None
 
-    def tick(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
-        found = portfolio(dg.build_sensor_context(cursor=cursor, resources={"database": database}))
-        assert isinstance(found, dg.SensorResult | dg.SkipReason)
-        return found
+    def tick() -> list[dg.RunRequest]:
+        nonlocal cursor
+        context = dg.build_sensor_context(instance=instance, cursor=cursor, resources={"database": database})
+        found: Any = portfolio(context)
+        cursor = context.cursor
+        return found if isinstance(found, list) else []
 
-    assert isinstance(tick(None), dg.SkipReason)
+    assert tick() == []
 
     MetricStore(database).replace(scenario.campaign.id, [], computed_at=START)
-    requested = tick(None)
+    (requested,) = tick()
+    (again,) = tick()
 
-    assert isinstance(requested, dg.SensorResult)
-    assert [request.run_key for request in requested.run_requests or []] == [f"portfolio:{START.isoformat()}"]
-    assert isinstance(tick(requested.cursor), dg.SkipReason)
+    assert str(requested.run_key).startswith(f"portfolio:{START.isoformat()}")
+    assert again.run_key == requested.run_key, "Dagster does not take it twice"
+    instance.report_runless_asset_event(dg.AssetMaterialization("portfolio_metrics"))
+    assert tick() == []
+
+
+def test_a_portfolio_that_failed_is_drawn_again(
+    database: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MetricStore(database).replace(Scenario(database).campaign.id, [], computed_at=START)
+    first = dg.build_sensor_context(instance=instance, resources={"database": database})
+    ((request,),) = [portfolio(first)]  # type: ignore[misc]
+
+    @dg.job
+    def draw() -> None:
+        pass
+
+    instance.report_run_failed(instance.create_run_for_job(draw, tags=dict(request.tags)), "the worker was lost")
+
+    def keys(minutes: int) -> list[str]:
+        later = real + timedelta(minutes=minutes)
+        monkeypatch.setattr(helper, "now", lambda: later)
+        context = dg.build_sensor_context(instance=instance, cursor=first.cursor, resources={"database": database})
+        found: Any = portfolio(context)
+        return [one.run_key for one in found] if isinstance(found, list) else []
+
+    real = helper.now()
+    assert keys(1) == []
+    (again,) = keys(3)
+    assert again != request.run_key
 
 
 def test_new_definitions_ask_for_every_campaign_once_and_then_no_more(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scenario(database)
     count_campaign(database, "spring")
 
     def tick() -> object:
-        return metric_definitions(dg.build_sensor_context(resources={"database": database}))
+        return metric_definitions(dg.build_sensor_context(instance=instance, resources={"database": database}))
 
     assert isinstance(tick(), dg.SkipReason)
 
     monkeypatch.setattr("cheerful_pipelines.metrics.count_campaign.DEFINITION_VERSION", "99")
     requests = tick()
     assert isinstance(requests, list)
-    assert [(one.partition_key, one.run_key) for one in requests] == [
-        ("spring", f"definitions:spring:{definitions_in_force()}")
-    ]
+    ((partition, key),) = [(one.partition_key, one.run_key) for one in requests]
+    assert partition == "spring"
+    assert key.startswith(f"definitions:spring:{definitions_in_force()}")
 
     assert count_campaign(database, "spring", of="news").of == "everybody"
     assert isinstance(tick(), dg.SkipReason)

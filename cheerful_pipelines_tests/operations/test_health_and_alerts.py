@@ -24,7 +24,8 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import TransientError
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.assets import health_report_asset
-from cheerful_pipelines.operations.dagster_state import checks_since, failed_work
+from cheerful_pipelines.operations.dagster_state import checks_since
+from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import headline, health_report
 from cheerful_pipelines.operations.models import Trouble
 from cheerful_pipelines.operations.sensors import alerts, lost_workers
@@ -139,7 +140,7 @@ def test_each_change_of_state_is_said_once_with_what_to_do(
     switch.fails = False
     run()
     cursor = tick(instance, database, settings, cursor)
-    assert "2 over" in webhook.messages[2]
+    assert "2 resolved" in webhook.messages[2]
     tick(instance, database, settings, cursor)
     assert tick(instance, database, settings, "a damaged cursor") is not None
     assert len(webhook.messages) == 3

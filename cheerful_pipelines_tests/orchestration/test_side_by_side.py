@@ -10,7 +10,7 @@ from cheerful_pipelines.orchestration.side_by_side import SideBySide, in_circle,
 
 
 def test_a_call_that_hangs_is_late_and_is_not_asked_again_until_it_has_ended() -> None:
-    polls, gate, asked = SideBySide(at_once=2, seconds=0.4), threading.Event(), list[str]()
+    polls, gate, asked = SideBySide(at_once=2, seconds=2.0), threading.Event(), list[str]()
 
     def call(name: str) -> str:
         asked.append(name)
@@ -34,7 +34,31 @@ def test_a_call_that_hangs_is_late_and_is_not_asked_again_until_it_has_ended() -
     assert (first.late, second.hanging) == (["hangs"], ["hangs"])
     assert second.answered == {"a": "A"}
     assert third.answered == {"hangs": "HANGS"}
-    assert asked.count("hangs") == 2
+    assert asked.count("hangs") == 1, "its late answer counts"
+
+
+def test_a_late_answer_is_given_the_next_time_and_a_slow_name_is_hardly_awaited() -> None:
+    polls, gate, asked = SideBySide(at_once=2, seconds=60), threading.Event(), list[str]()
+
+    def call(name: str) -> str:
+        asked.append(name)
+        if name == "slow":
+            gate.wait(30)
+        return name.upper()
+
+    began = time.monotonic()
+    first = polls.ask(["slow", "a"], call, slow={"slow"})
+    took = time.monotonic() - began
+    gate.set()
+    answers = [polls.ask(["slow"], call, slow={"slow"})]
+    while not answers[-1].answered:
+        time.sleep(0.02)
+        answers.append(polls.ask(["slow"], call, slow={"slow"}))
+
+    assert took < 20, "not the whole minute"
+    assert (first.answered, first.late) == ({"a": "A"}, ["slow"])
+    assert answers[-1].answered == {"slow": "SLOW"}
+    assert asked.count("slow") == 1
 
 
 def test_what_a_call_raises_is_its_own_answer() -> None:

@@ -1,18 +1,22 @@
 """A changed sheet starts one import; trouble with one sheet stays its own."""
 
-from datetime import UTC, date, datetime
+import threading
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
 import pytest
 
 from cheerful_pipelines.errors import AuthError, CheerfulError, NotFoundError, TransientError
+from cheerful_pipelines.orchestration import work_sensor as helper
+from cheerful_pipelines.orchestration.retries import Work
+from cheerful_pipelines.orchestration.side_by_side import SideBySide
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.recipients import sensors as sheet_sensors
 from cheerful_pipelines.recipients.models import SheetWatch
-from cheerful_pipelines.recipients.sensors import decide, from_slug_on, look, sheet_changes
+from cheerful_pipelines.recipients.sensors import decide, sheet_changes
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 from cheerful_pipelines_tests.builders import a_campaign, an_account
-
-TODAY = date(2026, 10, 1)
 
 
 def _sheet(slug: str, version: str | None = "1") -> SheetWatch:
@@ -39,46 +43,40 @@ class VersionsOnly:
 
 
 @pytest.mark.parametrize(
-    ("stored", "state", "run_keys"),
+    ("stored", "state", "watermarks", "is_up_to_date"),
     [
-        (None, "4", ["a:4:2:2026-10-01"]),
-        ("3", "4", ["a:4:2:2026-10-01"]),
-        ("4", "4", []),
-        ("4", NotFoundError("gone"), ["a:missing:2026-10-01"]),
-        ("4", AuthError("closed"), ["a:missing:2026-10-01"]),
-        ("4", TransientError("reset"), []),
+        (None, "4", ["4:2"], False),
+        ("3", "4", ["4:2"], False),
+        ("4", "4", [], True),
+        ("4", NotFoundError("gone"), ["missing:2"], False),
+        ("4", AuthError("closed"), ["missing:2"], False),
+        ("4", TransientError("reset"), [], False),
+        ("4", KeyError("a bug"), [], False),
     ],
 )
-def test_what_a_sheets_state_asks_for(stored: str | None, state: str | CheerfulError, run_keys: list[str]) -> None:
-    assert [key for _, key in decide([_sheet("a", stored)], {"a": state}, today=TODAY)] == run_keys
+def test_what_a_sheets_state_asks_for(
+    stored: str | None, state: str | BaseException, watermarks: list[str], is_up_to_date: bool
+) -> None:
+    expected = [Work("sheet:a", watermark) for watermark in watermarks], ["sheet:a"] if is_up_to_date else []
+
+    assert decide([_sheet("a", stored)], {"a": state}) == expected
 
 
 def test_a_sheet_that_we_write_into_is_left_alone_meanwhile() -> None:
     written = _sheet("a", "3").model_copy(update={"is_being_written": True})
 
-    assert decide([written], {"a": "4"}, today=TODAY) == []
+    assert decide([written], {"a": "4"}) == ([], [])
 
 
-def test_a_version_whose_import_failed_is_asked_for_once_more_on_the_next_day() -> None:
-    keys = [decide([_sheet("a", "3")], {"a": "4"}, today=day)[0][1] for day in (TODAY, TODAY, date(2026, 10, 2))]
-
-    assert keys[0] == keys[1] != keys[2]
-
-
-def test_a_tick_that_runs_out_of_time_goes_on_at_the_next_sheet() -> None:
-    clock = iter([0.0, 0.0, 30.0, 41.0])
-    watched = [_sheet("a"), _sheet("b"), _sheet("c")]
-
-    states, go_on_at = look(watched, lambda _: "1", budget_seconds=40, clock=lambda: next(clock))
-
-    assert (sorted(states), go_on_at) == (["a", "b"], "c")
-    assert [sheet.slug for sheet in from_slug_on(watched, go_on_at)] == ["c", "a", "b"]
-    assert [sheet.slug for sheet in from_slug_on(watched, None)] == ["a", "b", "c"]
-
-
-def _tick(database: Database, sheets: VersionsOnly, instance: dg.DagsterInstance) -> dg.SensorResult:
-    context = dg.build_sensor_context(instance=instance, resources={"database": database, "sheets": sheets})
+def _tick(
+    database: Database, sheets: VersionsOnly, instance: dg.DagsterInstance, cursor: str | None = None
+) -> dg.SensorResult:
+    context = dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={"database": database, "sheets": sheets}
+    )
     found: Any = sheet_changes(context)
+    if isinstance(found, dg.SkipReason):
+        return dg.SensorResult(skip_reason=found, cursor=context.cursor)
     assert isinstance(found, dg.SensorResult)
     return found
 
@@ -97,7 +95,7 @@ def test_each_changed_sheet_gets_one_run_and_a_failing_one_does_not_stop_the_oth
 
     requests = {request.partition_key: request for request in result.run_requests or []}
     assert sorted(requests) == ["autumn", "summer"]
-    assert requests["summer"].run_key == f"summer:8:0:{datetime.now(UTC).date()}"
+    assert str(requests["summer"].run_key).startswith("sheet:summer:8:0:")
     assert requests["summer"].tags["cheerful/campaign"] == "summer"
     assert "missing" in str(requests["autumn"].run_key)
     assert [list(item.partition_keys) for item in result.dynamic_partitions_requests or []] == [["autumn"]]
@@ -113,9 +111,57 @@ def test_an_idle_tick_asks_each_sheet_once_and_skips_in_words(database: Database
 
     assert sheets.asked == ["sheet-spring"]
     assert not result.run_requests
-    assert "spring: The connection to Google failed." in str(result.skip_reason)
+    assert result.skip_reason is not None
+    assert "spring: The connection to Google failed." in str(result.skip_reason.skip_message)
 
 
 def test_without_campaigns_the_tick_says_so(database: Database) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         assert "no active campaign" in str(_tick(database, VersionsOnly(), instance).skip_reason)
+
+
+def test_a_sheet_whose_poll_hangs_delays_itself_only(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    an_account(database)
+    for slug in ("autumn", "spring", "summer"):
+        a_campaign(database, slug=slug)
+    gate = threading.Event()
+
+    class Hanging(VersionsOnly):
+        def drive_version(self, spreadsheet_id: str, *, tries: int = 4) -> str:
+            if spreadsheet_id == "sheet-autumn":
+                gate.wait(60)
+            return super().drive_version(spreadsheet_id, tries=tries)
+
+    monkeypatch.setattr(sheet_sensors, "_POLLS", SideBySide(at_once=2, seconds=5.0))
+    sheets, cursor = Hanging(autumn="8", spring="8", summer="8"), None
+    with dg.DagsterInstance.ephemeral() as instance:
+        for _ in range(3):
+            result = _tick(database, sheets, instance, cursor)
+            cursor = result.cursor
+            assert sorted(str(one.partition_key) for one in result.run_requests or []) == ["spring", "summer"]
+    gate.set()
+
+    failure = WorkFailureStore(database).failures()["sheet:autumn"]
+    assert (failure.failure_class, failure.error) == ("transient", "SlowCallError")
+
+
+def test_an_import_that_failed_is_asked_for_after_a_day_and_for_a_new_version_sooner(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    an_account(database)
+    a_campaign(database, slug="spring")
+    WorkFailureStore(database).record("sheet:spring", "permanent", at=helper.now(), run_id="failed-1", watermark="8:0")
+    start = helper.now()
+
+    def keys(version: str, after: timedelta) -> list[str]:
+        monkeypatch.setattr(helper, "now", lambda: start + after)
+        result = _tick(database, VersionsOnly(spring=version), instance)
+        return [str(one.run_key) for one in result.run_requests or []]
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert keys("8", timedelta(hours=23)) == []
+        assert keys("9", timedelta(minutes=1)) == []
+        (repaired,) = keys("9", timedelta(minutes=6))
+        (daily,) = keys("8", timedelta(hours=25))
+    assert "after-failed-1" in repaired
+    assert repaired != daily

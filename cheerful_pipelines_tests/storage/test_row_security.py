@@ -37,7 +37,7 @@ from cheerful_pipelines.threads import store as thread_stores
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account
 from cheerful_pipelines_tests.pipeline import Pipeline
 
-NOBODYS = {"sheet_lease", "sheets_call", "alert"}
+NOBODYS = {"sheet_lease", "sheets_call", "alert", "web_session", "sign_in_attempt", "sign_in_known"}
 EVERYBODYS = {"classifier_evaluation"}
 TABLES = sorted(table.name for table in metadata.tables.values() if table.schema is None)
 STORES: tuple[ModuleType, ...] = (
@@ -86,6 +86,8 @@ def _fill_what_is_empty(database: Database) -> None:
             for statement in (
                 "insert into quota_spend (gmail_account_id, units, expires_at) select id, 1, now() + interval '1 hour' "
                 "from gmail_account where alias = :alias",
+                "insert into quota_learned (scope, gmail_account_id, units_a_minute, changed_at) "
+                "select id::text, id, 3000, now() from gmail_account where alias = :alias",
                 "insert into passed_over_message select id, 'm9', 't9' from gmail_account where alias = :alias",
                 "insert into searched_address select id, :words || '@creator.example' from gmail_account "
                 "where alias = :alias on conflict do nothing",
@@ -116,8 +118,8 @@ def _fill_what_is_empty(database: Database) -> None:
                 "starts_at, length) select user_id, :words, id, 'm9', 'name', 'subject', 0, 1 from gmail_account "
                 "where alias = :alias",
                 "insert into work_failure (unit, user_id, failure_class, error, attempts, first_failed_at, failed_at, "
-                "next_try_at, summary, what_to_do) select 'campaign:' || slug, user_id, 'unknown', 'E', 1, now(), now(), "
-                "now(), :words, '' from campaign where slug = :slug",
+                "next_try_at, summary, what_to_do) select 'campaign:' || slug, user_id, 'unknown', '', 1, now(), "
+                "now(), now(), :words, '' from campaign where slug = :slug",
                 "insert into backfill_part (backfill_id, number, stage, partition_key, state) "
                 "values (:backfill, 1, 'sheet', :slug, 'waiting')",
             ):
@@ -129,6 +131,10 @@ def _fill_what_is_empty(database: Database) -> None:
             "insert into sheets_call (kind, calls, expires_at) values ('read', 1, now())",
             "insert into alert (key, kind, words, what_to_do, opened_at, said) "
             "values ('k', 'k', 'borealis', '', now(), 'opened')",
+            "insert into web_session (id, subject, role, expires_at, checked_at, trusted_until) "
+            "values (gen_random_uuid(), 'borealis', 'viewer', now(), now(), now())",
+            "insert into sign_in_attempt values (gen_random_uuid(), 'borealis')",
+            "insert into sign_in_known values ('borealis', now())",
         ):
             connection.execute(sa.text(statement))
 
@@ -408,6 +414,7 @@ def test_production_refuses_a_database_that_does_not_keep_clients_apart(
     for url, is_refused in ((owner_url, True), (str(database.engine.url), False)):
         monkeypatch.setenv("CHEERFUL_ENVIRONMENT", "production")
         monkeypatch.setenv("CHEERFUL_MODE", "live")
+        monkeypatch.setenv("CHEERFUL_WEB_URL", "https://cheerful.example")
         monkeypatch.setenv("CHEERFUL_DATABASE_URL", url)
         load_settings.cache_clear()
         resources._database.cache_clear()

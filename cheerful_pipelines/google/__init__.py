@@ -1,0 +1,1 @@
+"""What Gmail, Sheets and Drive have in common: limits on the time of a call."""

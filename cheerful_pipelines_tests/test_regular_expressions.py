@@ -1,0 +1,42 @@
+"""No regular expression of the package takes more than linear time, whoever writes what it reads."""
+
+import re
+
+import pytest
+
+from cheerful_pipelines_tests.regular_expressions import Expression, find_all, find_attack
+
+NOT_LINEAR = [
+    (r"[^\s<>\"]+@[^\s<>\"]+", "search"),
+    (r"\S+@\S+|\d{4,}", "search"),
+    (r"\s*(?:([A-Za-z0-9 ]*)<)?([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)(?(1)>)\s*", "fullmatch"),
+    (r"^\W*(?:-+\s*)?forwarded", "match"),
+    (r"(?:a|aa)+$", "match"),
+    (r"(\w+\s?)*!", "search"),
+    (r"<[^>]*>", "search"),
+    (r"[.!?]+(?=\s|$)", "search"),
+    (r"<(style|script)\b.*?</\1>", "search"),
+]
+
+
+def test_every_regular_expression_of_the_package_is_linear() -> None:
+    found = find_all("cheerful_pipelines", without=["cheerful_pipelines.storage.migrations"])
+
+    attacked = [result for one in found.expressions if (result := find_attack(one)) is not None]
+
+    assert not attacked
+    assert not found.not_checked
+    assert len(found.expressions) > 500  # the rules of the classifier among them
+
+
+def test_patterns_in_rules_data_calls_and_containers_are_found() -> None:
+    found = {one.where for one in find_all("cheerful_pipelines.classification").expressions}
+
+    assert "cheerful_pipelines.classification.rules.rulebook()" in found
+    assert "cheerful_pipelines.classification.extract.amount_of" in found
+    assert "cheerful_pipelines.classification.private_words._CARD" in found
+
+
+@pytest.mark.parametrize(("pattern", "method"), NOT_LINEAR)
+def test_what_is_not_linear_is_told(pattern: str, method: str) -> None:
+    assert find_attack(Expression("here", re.compile(pattern), method)) is not None
