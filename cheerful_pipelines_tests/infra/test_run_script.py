@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -40,9 +41,9 @@ def stubs(tmp_path: Path) -> Path:
 def _run(stubs: Path, role: str, **more: str) -> tuple[dict[str, str], str]:
     """(environment of the process that the role became, everything that was said)."""
     home = stubs.parent
-    secrets = {name: f"value-of-{name.lower()}" for name in LISTED}
+    values = {name: f"value-of-{name.lower()}" for name in LISTED}
     environment = {
-        **secrets, "CHEERFUL_SHEETS_CREDENTIALS": '{"type": "service_account"}',
+        **values, "CHEERFUL_SHEETS_CREDENTIALS": '{"type": "service_account"}',
         "PATH": f"{stubs}:{os.environ['PATH']}",
         "CHEERFUL_HOME": str(home / "data"), "DAGSTER_HOME": str(home / "dagster"), "SEEN": str(home / f"seen-{role}"),
         "CHEERFUL_CLASSIFIER": "openai:some-model", **more,
@@ -64,6 +65,28 @@ def test_a_process_sees_the_secrets_of_its_role_only(stubs: Path, role: str) -> 
     assert ("CHEERFUL_MIGRATION_DATABASE_URL" in seen) == (role == "migrate")
     assert not [value for value in LISTED if f"value-of-{value.lower()}" in seen["ARGUMENTS"]]  # what `ps` shows
     assert ("CHEERFUL_CLASSIFIER" in seen) == (sees == "worker")
+
+
+@pytest.mark.parametrize("role", ["web", "daemon", "worker", "migrate", "doctor"])
+def test_production_accepts_what_a_role_sees(stubs: Path, role: str) -> None:
+    """A process that lacks other roles' secrets must still start."""
+    (stubs / "python").write_text(
+        f'#!/usr/bin/env bash\nexec "{sys.executable}" -c "from cheerful_pipelines.settings import load_settings; '
+        'print(load_settings().environment)"\n'
+    )
+    (stubs / "dagster").write_text("#!/usr/bin/env bash\n")
+    keys = {name: secrets.token_hex(32) for name in LISTED if name.endswith("_KEY")}
+    given = {
+        **keys, "CHEERFUL_ADDRESS_HASH_KEY": secrets.token_hex(16), "CHEERFUL_AUTH_URL": "https://p.example/auth/v1",
+        "CHEERFUL_BLOB_URL": "s3://bucket/raw", "CHEERFUL_AUTH_JWT_SECRET": "", "CHEERFUL_ALERT_URLS": "",
+        "CHEERFUL_CREDENTIALS_KEY_PREVIOUS": "", "CHEERFUL_ENVIRONMENT": "production", "CHEERFUL_MODE": "live",
+        "CHEERFUL_WEB_URL": "https://cheerful.example", "PYTHONPATH": str(INFRA.parent),
+    }  # fmt: skip
+    (stubs.parent / f"seen-{role}").write_text("")
+
+    _, said = _run(stubs, role, **given)
+
+    assert said.strip() == "production"
 
 
 def test_nobody_but_migrations_is_listed_for_the_owners_url() -> None:
