@@ -127,6 +127,14 @@ def test_the_helm_charts_command_is_dagsters_own(stubs: Path) -> None:
     assert not (stubs.parent / "dagster" / "dagster.yaml").exists()
 
 
+@pytest.mark.parametrize("script", ["run.sh", "celery/worker.sh", "backup.sh", "restore.sh"])
+def test_whatever_a_script_starts_writes_for_its_owner_only(script: str) -> None:
+    lines = (INFRA / script).read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("umask 077"))
+
+    assert not [line for line in lines[:first] if not line.startswith(("#", "set -"))]
+
+
 def test_an_unknown_role_is_refused_in_words() -> None:
     done = subprocess.run([str(INFRA / "run.sh"), "wep"], capture_output=True, text=True, check=False)
 
