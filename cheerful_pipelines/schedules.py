@@ -8,7 +8,7 @@ import dagster as dg
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, HEALTH
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.operations.jobs import retention
+from cheerful_pipelines.operations.jobs import blob_sweep, retention
 from cheerful_pipelines.orchestration.work_sensor import work_tags
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
@@ -141,6 +141,20 @@ def nightly_retention(
 
 
 @dg.schedule(
+    job=blob_sweep,
+    cron_schedule="40 5 * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every night: stored mail that no row names is found, and deleted a day later.",
+)
+def nightly_blob_sweep(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """One run."""
+    return dg.RunRequest(
+        run_key=f"sweep:{context.scheduled_execution_time:%Y-%m-%d}", tags=scheduled("blob_sweep", "", context)
+    )
+
+
+@dg.schedule(
     job=HEALTH,
     cron_schedule="52 * * * *",
     execution_timezone="UTC",
@@ -173,6 +187,7 @@ SCHEDULES = [
     metrics_sheet_hourly,
     campaign_reports_hourly,
     health_hourly,
+    nightly_blob_sweep,
     nightly_count,
     nightly_proof,
     nightly_reconcile,

@@ -111,6 +111,7 @@ def test_sensors_and_schedules_run_without_a_click(defs: dg.Definitions) -> None
         "campaign_reports_hourly",
         "metrics_sheet_hourly",
         "health_hourly",
+        "nightly_blob_sweep",
         "nightly_count",
         "nightly_proof",
         "nightly_reconcile",

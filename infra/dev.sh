@@ -18,7 +18,7 @@ usage() {
   logs [NAME]    the last lines of every log, or all of one (web, daemon, code, google, player)
   env            export lines for a shell of your own: eval "$(./infra/dev.sh env)"
   test [ARGS]    lint, types, layers, definitions and the test suite; ARGS go to pytest
-  lock           renew requirements.lock from pyproject.toml
+  lock           renew requirements.lock and requirements-production.lock from pyproject.toml
   audit          known vulnerabilities of what is locked (asks the package index); secrets in the repository
   help           this text
 TEXT
@@ -80,8 +80,11 @@ test)
 lock)
     ensure_environment
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
-    exec "$venv/bin/python" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-        --no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml -o requirements.lock
+    compile=("$venv/bin/python" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
+        --no-emit-index-url --no-annotate --no-header pyproject.toml)
+    "${compile[@]}" --extra dev -o requirements.lock
+    # What the image installs: no development tools, and otherwise the very versions that were tested.
+    "${compile[@]}" --extra llm --extra celery --extra k8s --constraint requirements.lock -o requirements-production.lock
     ;;
 audit)
     ensure_environment

@@ -12,6 +12,7 @@ from cheerful_pipelines.cli import (
     doctor,
     keys,
     local,
+    mentions,
     metrics,
     people,
     recipients,
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(clients.app, name="clients", help="Clients, who pay: list, add.")
 app.add_typer(campaigns.app, name="campaigns", help="Campaigns: list, show, add.")
 app.add_typer(accounts.app, name="accounts", help="Sender mailboxes: list, show, add.")
+app.add_typer(mentions.app, name="people", help="Mail that may be about erased people: mentions, delete, keep.")
 app.add_typer(recipients.app, name="recipients", help="Recipients: list (also of the past), problems, preview.")
 app.add_typer(threads.app, name="threads", help="Conversations: list, show (also of the past), changes, replay.")
 app.add_typer(

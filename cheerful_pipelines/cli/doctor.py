@@ -1,11 +1,13 @@
 """`cheerful doctor`: try everything the installation needs, and say what to do about what fails."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +18,7 @@ from cheerful_pipelines.errors import CheerfulError, ConfigurationError
 from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.migrate import is_current
+from cheerful_pipelines.storage.migrate import is_ahead, is_current
 from cheerful_pipelines.storage.row_security import row_security_problems
 
 if TYPE_CHECKING:
@@ -25,13 +27,21 @@ if TYPE_CHECKING:
 MOST_CLOCK_SECONDS = 5.0
 LEAST_FREE_GIGABYTES = 1.0
 
+_RUNNING = "sensors and daemon"
+"""The first check of what is only so once everything runs."""
+
 Check = tuple[str, Callable[[], str]]
 
 
-def doctor() -> None:
+def doctor(
+    before_start: Annotated[
+        bool,
+        typer.Option("--before-start", help="Only what must hold before the daemon starts; no mailbox, no sheet."),
+    ] = False,
+) -> None:
     """One line a check, ok or FAIL with what to do; exit code 1 where anything fails."""
     failed = 0
-    for name, check in _checks():
+    for name, check in takewhile(lambda one: one[0] != _RUNNING or not before_start, _checks()):
         try:
             with expected_errors():
                 print(f"ok    {name}: {check()}")
@@ -52,7 +62,8 @@ def _checks() -> Iterator[Check]:
     yield "DAGSTER_HOME", _dagster_home
     yield "clock", _clock
     yield "disk", _disk
-    yield "sensors and daemon", _sensors
+    yield "Sheets credentials", _sheets_credentials
+    yield _RUNNING, _sensors
     yield "pools", _pools
     try:
         database = Database(load_settings().require_database_url()).for_every_client()
@@ -94,7 +105,10 @@ def _hash_key() -> str:
 
 
 def _database() -> str:
-    if not is_current(Database(load_settings().require_database_url())):
+    database = Database(load_settings().require_database_url())
+    if is_ahead(database):
+        return "reachable, migrated by a newer release"
+    if not is_current(database):
         raise ConfigurationError(
             "The database is not at the newest migration.",
             what_to_do="Run: python -m cheerful_pipelines.storage.migrate",
@@ -171,6 +185,25 @@ def _disk() -> str:
     if free < LEAST_FREE_GIGABYTES:
         raise ConfigurationError(f"{free:.1f} GB are free.", what_to_do="Make room, or move CHEERFUL_HOME.")
     return f"{free:.0f} GB free"
+
+
+def _sheets_credentials() -> str:
+    """Whether the file is one that Google's libraries can read; whether Google takes it is tried with each sheet."""
+    settings = load_settings()
+    if settings.mode == "local":
+        return "not needed: Google is the server on this machine"
+    path = settings.sheets_credentials_file
+    try:
+        found = {} if path is None else json.loads(path.read_text())
+    except (OSError, ValueError):
+        found = {}
+    if not isinstance(found, dict) or not {"private_key", "refresh_token"} & found.keys():
+        raise ConfigurationError(
+            "There are no credentials for Sheets and Drive.",
+            what_to_do="Set the secret CHEERFUL_SHEETS_CREDENTIALS to the service account's JSON (infra/run.sh makes a "
+            "file of it), or CHEERFUL_SHEETS_CREDENTIALS_FILE to its path.",
+        )
+    return str(found.get("type", "credentials"))
 
 
 def _sensors() -> str:

@@ -17,12 +17,14 @@ from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.export_campaign import export_campaign
 from cheerful_pipelines.people.erase import erase_person
 from cheerful_pipelines.people.export_person import export_person as write_archive
+from cheerful_pipelines.people.mention_store import MentionStore
 from cheerful_pipelines.people.person_store import PersonStore
 from cheerful_pipelines.people.proof import prove_erased
 from cheerful_pipelines.settings import Settings, load_settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.erased_people import address_hash
 
 Addresses = Annotated[list[str], typer.Argument(help="Every address under which the person may have written.")]
 Client = Annotated[str, typer.Option(help="Whose campaigns: the client's short name.")]
@@ -45,8 +47,11 @@ def erase(
         [("rows in campaigns", len(person.recipient_ids)), ("campaigns", ", ".join(person.campaigns) or "none"),
          ("mails from, to or about them", len(person.messages))],
     )  # fmt: skip
+    mentions = MentionStore(ours).search(person)  # now: what they are called is gone afterwards
+    print(f"{len(mentions)} more mails may be about them: by name, handle or postal address. None of these is deleted.")
     if not yes:
         typer.confirm("Remove all of it for good?", abort=True)
+    MentionStore(ours).keep(user_id, address_hash(person.keys[0], key_hex=hash_key), mentions)
     for slug in person.campaigns:
         count_campaign(ours, slug, of="news")  # what they did until now counts, and is not counted again
     blobs = BlobStore.from_url(settings.effective_blob_url())
@@ -61,7 +66,7 @@ def erase(
     dagster = settings.dagster_database_url
     proof = prove_erased(
         ours, blobs, found, dagster_url=dagster.get_secret_value() if dagster else None, sheets=sheets,
-        campaigns=campaigns,
+        campaigns=campaigns, every_client=unscoped.for_every_client(),
     )  # fmt: skip
     print(
         f"looked through {proof.columns} columns of {proof.tables} tables, {proof.blobs} stored mails and "
@@ -69,9 +74,13 @@ def erase(
     )
     if proof.found:
         raise PermanentError(
-            f"Still found in: {', '.join(proof.found)}.", what_to_do="Run it again; if that does not help, tell us."
+            f"Still found in: {', '.join(proof.found)}.",
+            what_to_do="Run it again. Stored mail that no row names is deleted "
+            "within two days by the job blob_sweep: run it again after that. If nothing helps, tell us.",
         )
     PersonStore(ours).finish(found, report, hash_key=hash_key)
+    if left := MentionStore(ours).undecided(user_id):
+        print(f"{len(left)} mails may be about them: decide with  cheerful people mentions --client {client}")
     print("found nowhere. The client's own sheet of recipients is theirs: ask them to delete the row.")
 
 
@@ -81,7 +90,7 @@ def export_person(
     to: Annotated[Path, typer.Option(help="The archive to write: person.zip.")],
     by: By = "",
 ) -> None:
-    """Everything that is stored of a person, as one archive: tables as JSON, mails as they came."""
+    """What is stored of a person, as one archive: tables as JSON, the mails that they sent or received."""
     settings, user_id = load_settings(), _client(client, addresses)
     if to.exists():
         raise PermanentError(f"{to} is there already.", what_to_do="Choose another name.")
@@ -92,6 +101,7 @@ def export_person(
     )
     print_table(("what", "how many"), list(counts.items()))
     print(f"{to} holds personal data: give it to the person only.")
+    print("What others wrote about them is not in it; what is quoted in mails that they sent or received is.")
 
 
 def _client(slug: str, addresses: list[str]) -> UUID:

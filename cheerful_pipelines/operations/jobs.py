@@ -10,6 +10,7 @@ from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failu
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.operations.request_backfill import estimate_as_markdown, request_backfill
 from cheerful_pipelines.operations.retention import let_go
+from cheerful_pipelines.operations.sweep import sweep_blobs
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -98,4 +99,27 @@ def retention() -> None:
     let_go_by_age()
 
 
-JOBS = [campaign_backfill, retention]
+@dg.op(retry_policy=DATABASE_RETRY, pool="database", description="Delete stored mail that no row names, after a day.")
+def sweep_raw_mail(
+    context: dg.OpExecutionContext, database: dg.ResourceParam[Database], blobs: dg.ResourceParam[BlobStore]
+) -> None:
+    """Set aside first, so that a mail that is stored at this very moment loses nothing (sweep.py)."""
+    with dagster_failures():
+        swept = sweep_blobs(database, blobs, datetime.now(UTC))
+    context.log.info(
+        f"{swept.looked_at} stored mails: {swept.set_aside} without a row set aside, {swept.taken_back} taken back, "
+        f"{swept.deleted} deleted"
+    )
+
+
+@dg.job(
+    name="blob_sweep",
+    description="Find stored mail that no row names (left by a crash, an erasure or a deletion by age), and delete it "
+    "after a day.",
+)
+def blob_sweep() -> None:
+    """Every night."""
+    sweep_raw_mail()
+
+
+JOBS = [campaign_backfill, retention, blob_sweep]

@@ -19,6 +19,9 @@ _NEEDED = sa.text("""
     select distinct raw_sha256 from gmail_message
      where raw_sha256 = any(:hashes) and raw_deleted_at is null and id <> all(:ids)
 """)
+_NAMED = sa.text("""
+    select distinct raw_sha256 from gmail_message where raw_sha256 = any(:hashes) and raw_deleted_at is null
+""")
 _FORGET = sa.text("""
     update thread_verdict set rationale = '', evidence_quote = null
      where created_at < :before and (rationale <> '' or evidence_quote is not null)
@@ -48,6 +51,11 @@ class RetentionStore:
         values = {"hashes": [mail.raw_sha256 for mail in mails], "ids": [mail.id for mail in mails]}
         with self._database.transaction() as connection:
             return set(connection.execute(_NEEDED, values).scalars())
+
+    def named(self, hashes: Sequence[str]) -> set[str]:
+        """Those of the hashes that a stored message's row names, and whose bytes are to be kept."""
+        with self._database.transaction() as connection:
+            return set(connection.execute(_NAMED, {"hashes": list(hashes)}).scalars())
 
     def note_gone(self, mails: Sequence[RawMail]) -> None:
         """Their bytes are gone."""

@@ -10,7 +10,7 @@ import dagster as dg
 
 from cheerful_pipelines.failures import run_failure
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
-from cheerful_pipelines.operations.jobs import retention
+from cheerful_pipelines.operations.jobs import blob_sweep, retention
 from cheerful_pipelines.orchestration.retries import WorkFailure, key_suffix, may_be_tried
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import (
@@ -25,7 +25,7 @@ from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
 
-KINDS = ("export", "report", "reconcile", "count", "proof", "retention")
+KINDS = ("export", "report", "reconcile", "count", "proof", "retention", "blob_sweep")
 _LOOKED_BACK = timedelta(days=2)
 _OVERLAP = timedelta(minutes=2)
 _MOST_RUNS = 1_000
@@ -41,7 +41,7 @@ class ScheduleCursor(Cursor):
     name="failed_schedules",
     kinds=KINDS,
     cursor=ScheduleCursor,
-    jobs=[ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, retention, thread_proof],
+    jobs=[ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, blob_sweep, retention, thread_proof],
     minimum_interval_seconds=30,
     description="Repeats runs of schedules that failed, when the table of retries says so.",
 )

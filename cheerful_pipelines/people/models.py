@@ -1,5 +1,6 @@
 """What was found of a person and what was done about it. Counts and ids; addresses only in who is looked for."""
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
@@ -25,6 +26,35 @@ class Person(BaseModel):
     def is_known(self) -> bool:
         """Whether anything was found."""
         return bool(self.recipient_ids or self.messages)
+
+
+MentionKind = Literal["name", "handle", "postal_address"]
+MentionField = Literal["subject", "body_text", "attachments"]
+
+
+class Mention(BaseModel):
+    """A place in a mail that may be about a person; the mail names no address of theirs. No words are kept."""
+
+    model_config = ConfigDict(frozen=True)
+    gmail_account_id: UUID
+    gmail_message_id: str
+    kind: MentionKind
+    field: MentionField
+    starts_at: int
+    """Characters from the start of the field."""
+    length: int
+
+
+class OpenMention(Mention):
+    """One that nobody has decided yet, with the words around it: for a terminal only."""
+
+    alias: str
+    snippet: str
+
+    @property
+    def name(self) -> str:
+        """How a person names the mail: Gmail's message id is unique per account only."""
+        return f"{self.alias}/{self.gmail_message_id}"
 
 
 class ErasureReport(BaseModel):

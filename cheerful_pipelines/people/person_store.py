@@ -33,6 +33,16 @@ _MESSAGES = sa.text("""
                            r.new_words, r.evidence, r.bounces::text)) ~ any(:patterns)
      order by 1, 2
 """)
+_EXCHANGED = sa.text("""
+    select g.gmail_account_id, g.gmail_message_id from gmail_message g
+      join unnest(cast(:accounts as uuid[]), cast(:ids as text[])) as asked (account, id)
+        on g.gmail_account_id = asked.account and g.gmail_message_id = asked.id
+     where g.from_key = any(:keys) or g.to_keys && cast(:keys as text[])
+        or exists (select 1 from jsonb_array_elements(g.headers) as h (header)
+                    where lower(h.header ->> 0) in ('x-original-from', 'x-original-sender')
+                      and lower(h.header ->> 1) ~ any(:patterns))
+     order by 1, 2
+""")
 _RECIPIENTS = sa.text("""
     select r.id, r.name, r.handle, c.slug from campaign_recipient r join campaign c on c.id = r.campaign_id
      where r.email_key = any(:keys) and r.erased_at is null order by r.id
@@ -204,7 +214,10 @@ class PersonStore:
 
     def remove(self, person: Person, *, hash_key: str) -> ErasureReport:
         """Every row of theirs, in one transaction that also notes which raw mail is to go. Twice removes no more."""
-        hashes = [address_hash(key, key_hex=hash_key) for key in person.keys]
+        return self.remove_rows(person, [address_hash(key, key_hex=hash_key) for key in person.keys])
+
+    def remove_rows(self, person: Person, hashes: Sequence[str]) -> ErasureReport:
+        """As `remove`; the raw mail to remove is noted at the requests with these hashes."""
         values = {
             "recipients": list(person.recipient_ids), "names": list(person.names), "keys": list(person.keys),
         }  # fmt: skip
@@ -213,7 +226,7 @@ class PersonStore:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_INGEST_LOCK)))
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext(f"threads {person.user_id}"))))
             connection.execute(sa.text(_GONE), _asked(person))
-            connection.execute(_NOTE_BLOBS, {"user_id": person.user_id, "hashes": hashes})
+            connection.execute(_NOTE_BLOBS, {"user_id": person.user_id, "hashes": list(hashes)})
             for name, statement in _DELETES:
                 wanted = {key: value for key, value in values.items() if f":{key}" in statement}
                 done = connection.execute(sa.text(statement), wanted).rowcount
@@ -247,6 +260,13 @@ class PersonStore:
             )
 
     # --- an export ---
+
+    def exchanged(self, person: Person) -> Person:
+        """The same person with the mails that they sent or received only: not those of others that name them."""
+        values = {**_asked(person), "keys": list(person.keys), "patterns": list(person.patterns)}
+        with self._database.transaction() as connection:
+            rows = connection.execute(_EXCHANGED, values).all()
+        return person.model_copy(update={"messages": tuple((row[0], row[1]) for row in rows)})
 
     def rows_of(self, person: Person) -> dict[str, list[dict[str, Any]]]:
         """Everything as plain values, by table."""

@@ -10,6 +10,7 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.errors import NotFoundError, PermanentError, PoisonError
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
+from cheerful_pipelines.operations.sweep import blobs_without_rows
 from cheerful_pipelines.people.models import Person, Proof
 from cheerful_pipelines.people.search_store import SearchedTables, stored_blobs
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
@@ -25,11 +26,13 @@ def prove_erased(
     dagster_url: str | None,
     sheets: SheetsClient | None = None,
     campaigns: Sequence[Campaign] = (),
+    every_client: Database | None = None,
 ) -> Proof:
     """Search for every spelling of the person's addresses.
 
-    `database` as the person's client sees it. The client's own sheet of recipients is theirs to mend and not looked
-    at; of a metrics sheet, our tabs are.
+    `database` as the person's client sees it. With `every_client`, stored mail that no row of any client names is
+    searched, too: it would outlive every row. The client's own sheet of recipients is theirs to mend and not looked at;
+    of a metrics sheet, our tabs are.
     """
     searched = SearchedTables(person.patterns)
     searched.search(database)
@@ -37,6 +40,10 @@ def prove_erased(
         searched.search_dagster(dagster_url)
     found = searched.found
     looked_at = _search_blobs(blobs, stored_blobs(database), person.patterns, found)
+    if every_client is not None:
+        nameless: list[str] = []
+        looked_at += _search_blobs(blobs, blobs_without_rows(every_client, blobs), person.patterns, nameless)
+        found += [f"{one} (no row names it)" for one in nameless]
     shown = _search_sheets(sheets, campaigns, person.patterns, found) if sheets is not None else 0
     return Proof(tables=searched.tables, columns=searched.columns, blobs=looked_at, sheets=shown, found=tuple(found))
 

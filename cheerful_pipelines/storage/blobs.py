@@ -7,9 +7,9 @@ import contextlib
 import hashlib
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _RETRY: "RetryConfig" = {"max_retries": 3, "retry_timeout": timedelta(seconds=20)}
 """Of one call to a bucket. obstore's default of three minutes would hold a mailbox for longer than its time."""
+_RAW, _SET_ASIDE = "raw", "set-aside"
 _COMPRESSION_LEVEL = 3  # measured: level 9 saves 2 % more bytes for five times the CPU
 
 
@@ -45,6 +46,14 @@ def _passing_errors() -> Iterator[None]:
         raise
 
 
+class StoredBlob(NamedTuple):
+    """One blob as the store lists it."""
+
+    key: str
+    modified: datetime
+    is_set_aside: bool
+
+
 class BlobStore:
     """Put bytes, get the same bytes by their hash. Putting twice is harmless."""
 
@@ -59,7 +68,7 @@ class BlobStore:
         parsed = urlparse(url)
         if parsed.scheme == "file":
             folder = Path(url2pathname(parsed.path))
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             return cls(LocalStore(folder), folder=folder)
         if parsed.scheme == "memory":
             return cls(MemoryStore())
@@ -89,19 +98,17 @@ class BlobStore:
 
         Raises NotFoundError, PermanentError for a damaged blob, TransientError if the store fails.
         """
-        try:
-            with _passing_errors():
-                compressed = bytes(obstore.get(self._store, self._path(key)).bytes())
-        except (FileNotFoundError, obstore.exceptions.NotFoundError):
+        compressed = self._read(self._path(key)) or self._read(self._path(key, _SET_ASIDE))
+        if compressed is None:
             if self._folder is not None and not (self._folder / "raw").is_dir():
                 raise TransientError(
                     "The folder of the blob store is not there, or empty.",
                     what_to_do="Check the disk or mount behind CHEERFUL_BLOB_URL; what waits is done by itself then.",
-                ) from None
+                )
             raise NotFoundError(
                 f"Raw mail {key} is not in the blob store.",
                 what_to_do="Check CHEERFUL_BLOB_URL; rematerialize gmail_archive for the month to fetch it again.",
-            ) from None
+            )
         try:
             content = zstandard.ZstdDecompressor().decompress(compressed)
         except zstandard.ZstdError:
@@ -115,10 +122,53 @@ class BlobStore:
         return content
 
     def delete(self, key: str) -> None:
-        """Remove for good. One that is not there is no trouble."""
+        """Remove for good, also what was set aside. One that is not there is no error."""
+        self._remove(self._path(key))
+        self._remove(self._path(key, _SET_ASIDE))
+
+    # --- blobs that no row names (operations/sweep.py) ---
+
+    def stored(self) -> Iterator[StoredBlob]:
+        """Every blob, those that were set aside too. Raises TransientError if the store fails."""
+        for folder in (_RAW, _SET_ASIDE):
+            with _passing_errors():
+                for batch in obstore.list(self._store, prefix=folder):
+                    for found in batch:
+                        name = found["path"].rpartition("/")[2]
+                        if name.endswith(".zst"):
+                            yield StoredBlob(name.removesuffix(".zst"), found["last_modified"], folder == _SET_ASIDE)
+
+    def set_aside(self, key: str) -> None:
+        """Out of the way of `put`, which then stores the same bytes again; `get` still finds it. Twice is harmless."""
+        self._move(self._path(key), self._path(key, _SET_ASIDE))
+
+    def take_back(self, key: str) -> None:
+        """Undo `set_aside`."""
+        self._move(self._path(key, _SET_ASIDE), self._path(key))
+
+    def delete_set_aside(self, key: str) -> None:
+        """Remove what was set aside for good; the same bytes that were stored since stay."""
+        self._remove(self._path(key, _SET_ASIDE))
+
+    def _move(self, source: str, to: str) -> None:
+        """Written first, removed after: a crash in between leaves two, never none. The copy's time is now."""
+        content = self._read(source)
+        if content is not None:
+            with _passing_errors():
+                obstore.put(self._store, to, content)
+            self._remove(source)
+
+    def _read(self, path: str) -> bytes | None:
+        try:
+            with _passing_errors():
+                return bytes(obstore.get(self._store, path).bytes())
+        except (FileNotFoundError, obstore.exceptions.NotFoundError):
+            return None
+
+    def _remove(self, path: str) -> None:
         with _passing_errors(), contextlib.suppress(FileNotFoundError, obstore.exceptions.NotFoundError):
-            obstore.delete(self._store, self._path(key))
+            obstore.delete(self._store, path)
 
     @staticmethod
-    def _path(key: str) -> str:
-        return f"raw/{key[:2]}/{key}.zst"
+    def _path(key: str, folder: str = _RAW) -> str:
+        return f"{folder}/{key[:2]}/{key}.zst"

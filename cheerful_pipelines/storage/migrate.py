@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.logs import configure_logging, get_logger
 from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 
@@ -43,12 +44,24 @@ def is_current(database: Database) -> bool:
     return found == ScriptDirectory.from_config(alembic_config()).get_current_head()
 
 
+def is_ahead(database: Database) -> bool:
+    """Whether a newer release migrated it: this one was rolled back to. Raises TransientError as `is_current`."""
+    with database.login_transaction() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    known = {script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()}
+    return found is not None and found not in known
+
+
 def main() -> None:
-    """The command: our own errors as one sentence."""
+    """The command: our own errors as one sentence. A database of a newer release is left as it is."""
+    configure_logging()
     try:
         database = Database(load_settings().require_migration_database_url())
         with database.login_transaction():  # says in words what is wrong where nothing answers
             pass
+        if is_ahead(database):
+            get_logger(__name__).warning("migrated_by_a_newer_release", done="nothing: it serves this release, too")
+            return
         migrate(database)
     except CheerfulError as error:
         sys.exit(f"{error}")

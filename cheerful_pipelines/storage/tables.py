@@ -305,7 +305,7 @@ gmail_message = sa.Table(
     sa.Column("message_id", sa.BigInteger, sa.ForeignKey(message.c.id), nullable=False, index=True),
     sa.Column("label_ids", ARRAY(sa.Text), nullable=False),
     _when("internal_date", nullable=False),  # the time Google took it in: the time of record
-    sa.Column("raw_sha256", sa.Text, nullable=False),
+    sa.Column("raw_sha256", sa.Text, nullable=False, index=True),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("ingest_seq", sa.BigInteger, nullable=False, index=True),  # of the newest event of this copy
     _when("deleted_at"),  # tombstone: gone from Gmail
@@ -740,6 +740,28 @@ person_request = sa.Table(
     _one_of("kind", "erase", "export"),
 )
 sa.Index("ix_person_request_user_id_kind", person_request.c.user_id, person_request.c.kind)
+
+person_mention = sa.Table(
+    "person_mention",  # mail that may be about an erased person: names no address of theirs. A person decides
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+    sa.Column("user_id", sa.Uuid, sa.ForeignKey(users.c.id), nullable=False, index=True),
+    sa.Column("address_hash", sa.Text, nullable=False),  # whose erasure found it, as in person_request
+    sa.Column("gmail_account_id", sa.Uuid, sa.ForeignKey(gmail_account.c.id), nullable=False),
+    sa.Column("gmail_message_id", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("field", sa.Text, nullable=False),
+    sa.Column("starts_at", sa.Integer, nullable=False),  # where in the field, so that no words are kept here
+    sa.Column("length", sa.Integer, nullable=False),
+    _created(),
+    _when("decided_at"),
+    sa.Column("decision", sa.Text),
+    sa.Column("decided_by", sa.Text),
+    _one_of("kind", "name", "handle", "postal_address"),
+    _one_of("field", "subject", "body_text", "attachments"),
+    _one_of("decision", "deleted", "kept"),
+    sa.UniqueConstraint("address_hash", "gmail_account_id", "gmail_message_id"),
+)
 
 alert = sa.Table(
     "alert",  # what is wrong, or was: said once when it begins and once when it ends. Ids only, no client's data

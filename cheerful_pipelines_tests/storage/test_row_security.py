@@ -114,6 +114,9 @@ def _fill_what_is_empty(database: Database) -> None:
                 "where slug = :slug",
                 "insert into person_request (user_id, kind, address_hash, requested_by) "
                 "select user_id, 'export', :words, :words from campaign where slug = :slug",
+                "insert into person_mention (user_id, address_hash, gmail_account_id, gmail_message_id, kind, field, "
+                "starts_at, length) select user_id, :words, id, 'm9', 'name', 'subject', 0, 1 from gmail_account "
+                "where alias = :alias",
                 "insert into work_failure (unit, user_id, failure_class, error, attempts, first_failed_at, failed_at, "
                 "next_try_at, summary, what_to_do) select 'campaign:' || slug, user_id, 'unknown', '', 1, now(), "
                 "now(), now(), :words, '' from campaign where slug = :slug",

@@ -1,0 +1,1 @@
+"""What is deployed: images, scripts and the files of each platform."""
