@@ -47,7 +47,8 @@ _OTHERS = (
     ("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY", "Credentials of a bucket in CHEERFUL_BLOB_URL."),
     ("AWS_REGION, AWS_ENDPOINT", "Its place: Supabase Storage, MinIO and others name an endpoint."),
     ("WORKER_HOST", "Host of the worker's code server, as web and daemon reach it (infra/run.sh)."),
-    ("FORWARDED_ALLOW_IPS", "Proxies whose X-Forwarded headers the web server believes (uvicorn)."),
+    ("CHEERFUL_SHEETS_CREDENTIALS", "The service account's JSON, or that in base64; infra/run.sh makes a file of it."),
+    ("CHEERFUL_VERSION", "Tag of the image that docker-compose starts (infra/docker-compose.yaml)."),
 )  # fmt: skip
 
 

@@ -69,6 +69,9 @@ REFUSED: dict[str, list[Words]] = {
     "override": [("mia/zt1", "interested", "--reason", "x"), ("mia/zt1", "--revoke"), ("rita/t1", "--revoke")],
     "erase": [("zoe@rivalcreator.example", "--client", "rivall", "--yes"), ("rita", "--client", "ours", "--yes")],
     "export-person": [("zoe@rivalcreator.example", "--client", "rivall", "--to", "{folder}/a.zip")],
+    "people mentions": [("--client", "rivall")],
+    "people delete-mails": [("rita/zm1", "--client", "ours", "--yes"), ("mia/zm1", "--client", "ours", "--yes")],
+    "people keep-mails": [("rita/zm1", "--client", "ours"), ("rita/zm1", "--client", "rivall")],
 }  # fmt: skip
 """Commands that mix the two: each is refused in words, and changes nothing of either."""
 
@@ -96,6 +99,7 @@ HARMLESS: dict[str, list[Words]] = {
     "erase": [("zoe@rivalcreator.example", "--client", "ours", "--yes"), ("ana@creator.example", "--client", "ours",
               "--yes")],
     "export-person": [("zoe@rivalcreator.example", "--client", "ours", "--to", "{folder}/b.zip")],
+    "people mentions": [("--client", "ours")],
     "status": [()], "doctor": [()], "keys": [()],
 }  # fmt: skip
 """Ordinary use by one client: it changes nothing of the other, and shows nothing that is the other's secret."""
