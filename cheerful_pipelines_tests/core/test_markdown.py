@@ -71,7 +71,7 @@ def _python_files() -> list[Path]:
     return [path for path in PACKAGE.rglob("*.py") if path != Path(markdown.__file__)]
 
 
-_BY_HAND = re.compile(r"\|\s*:?-{3,}|(?<!\?<)!\[|\]\($|^\| | \|$|^ \| $")
+_BY_HAND = re.compile(r"\|\s*:?-{3,}|(?<![?<])!\[|\]\($|^\| | \|$|^ \| $")
 """A ruler of a table, an image (`(?<![a-z])` is a regular expression), a link, a cell."""
 
 
