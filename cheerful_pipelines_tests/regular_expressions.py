@@ -34,6 +34,11 @@ SAMPLES: Mapping[str, tuple[str, ...]] = {
     "cheerful_pipelines.sheets.keyed_tab.plan_writes": (r"spring\-26 \d+ [a-z_]+",),
     "cheerful_pipelines.people.proof._search_blobs": (_SPELLINGS,),
     "cheerful_pipelines.people.proof._search_sheets": (_SPELLINGS,),
+    "cheerful_pipelines.people.mentions.locate": (
+        r"\bana[\s,.]+juniperton\b",
+        r"\b12\W+elm\W+street\b",
+        r"(?<![a-z0-9_.])ana_makes(?![a-z0-9_])",
+    ),
     "cheerful_pipelines.local_google.calls.regex": (r"/gmail/v1/users/(?P<user>[^/]+?)/messages/(?P<id>[^/]+?)\Z",),
     "cheerful_pipelines.local_google.multipart.parse_parts": (r"\r?\n--abc",),
 }
