@@ -36,10 +36,12 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
         "auth", "scopes spreadsheets and drive.metadata.readonly",
     ),
     "api disabled, by its reason alone": (
-        {"status": 403, "reason": "SERVICE_DISABLED", "message": "Denied."}, "permanent", "enable the Google Sheets API",
+        {"status": 403, "reason": "SERVICE_DISABLED", "message": "Denied."},
+        "permanent", "enable the Google Sheets API",
     ),
     "scope missing, by its reason alone": (
-        {"status": 403, "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "message": "Denied."}, "auth", "scopes spreadsheets",
+        {"status": 403, "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "message": "Denied."},
+        "auth", "scopes spreadsheets",
     ),
     "not shared": ({"status": 403, "message": "The caller does not have permission"}, "auth", SHARE),
     "excel file": (
