@@ -248,4 +248,7 @@ def _error(rule: _Rule, answer: GoogleAnswer, *, spreadsheet_id: str, reader: st
 
 
 def _is_drives(answer: GoogleAnswer) -> bool:
-    return answer.service.startswith("drive.") or "drive api" in answer.words
+    """By the service it names; where it names none, only Drive sends the older reasons."""
+    if answer.service:
+        return answer.service.startswith("drive.")
+    return "accessNotConfigured" in answer.reasons or "drive api" in answer.words

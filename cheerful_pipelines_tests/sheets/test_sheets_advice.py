@@ -35,6 +35,14 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
          "message": "Request had insufficient authentication scopes."},
         "auth", "scopes spreadsheets and drive.metadata.readonly",
     ),
+    "api disabled, by its reason alone": (
+        {"status": 403, "reason": "SERVICE_DISABLED", "message": "Denied."},
+        "permanent", "enable the Google Sheets API",
+    ),
+    "scope missing, by its reason alone": (
+        {"status": 403, "reason": "ACCESS_TOKEN_SCOPE_INSUFFICIENT", "message": "Denied."},
+        "auth", "scopes spreadsheets",
+    ),
     "not shared": ({"status": 403, "message": "The caller does not have permission"}, "auth", SHARE),
     "excel file": (
         {"status": 400, "reason": "failedPrecondition", "message": "This operation is not supported for this document"},
@@ -118,8 +126,6 @@ def test_a_refusal_of_sheets_says_what_helps(google: LocalGoogleAdmin, sheets: S
 def test_a_refusal_of_drive_is_judged_by_its_reason(
     google: LocalGoogleAdmin, sheets: SheetsClient, fault: dict[str, Any], failure_class: str, advice: str
 ) -> None:
-    if fault["reason"] == "accessNotConfigured":
-        fault = {**fault, "message": "Access Not Configured. Drive API has not been used in project 1 before."}
     google.inject_fault(path_contains="/drive/", times=50, **fault)
     with pytest.raises(CheerfulError) as caught:
         sheets.drive_version("creators", tries=1)
