@@ -16,10 +16,10 @@ from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2.credentials import Credentials as UserCredentials
 from google.oauth2.service_account import Credentials as ServiceAccountCredentials
 
-from cheerful_pipelines.errors import AuthError, ConfigurationError, TransientError
+from cheerful_pipelines.errors import CheerfulError, ConfigurationError, TransientError
 from cheerful_pipelines.google.watched_requests import watched
 from cheerful_pipelines.settings import Settings
-from cheerful_pipelines.sheets.sheets_errors import error_of_answer
+from cheerful_pipelines.sheets.sheets_errors import error_of_answer, login_error
 
 SCOPES = (
     "https://www.googleapis.com/auth/spreadsheets",
@@ -134,13 +134,10 @@ def _credentials_file(settings: Settings) -> str:
         ) from None
 
 
-def _login_error(error: GoogleAuthError) -> TransientError | AuthError:
-    """A refused refresh is for a person; everything else of a login may pass. Its body is never repeated."""
+def _login_error(error: GoogleAuthError) -> CheerfulError:
+    """A refused refresh, by its reason; everything else of a login may pass. Its body is never repeated."""
     if isinstance(error, RefreshError) and not error.retryable:
-        return AuthError(
-            "Google refused the login for Sheets: it was revoked, or has expired.",
-            what_to_do="Make new credentials and set CHEERFUL_SHEETS_CREDENTIALS_FILE to them.",
-        )
+        return login_error(error.args)
     return TransientError(f"The login at Google failed ({type(error).__name__}).")
 
 

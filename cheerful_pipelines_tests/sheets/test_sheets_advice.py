@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import google.auth.credentials
 import pytest
+from google.auth.exceptions import RefreshError
 from hypothesis import given
 from hypothesis import settings as options
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.errors import CheerfulError, TransientError
 from cheerful_pipelines.failures import failure_class_of
 from cheerful_pipelines.google import reasons
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
@@ -18,6 +20,7 @@ from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.models import SheetSource
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.sheets.sheets_errors import error_of_answer, login_error
+from cheerful_pipelines.sheets.sheets_session import SheetsSession
 
 SHARE, DRIVE = "press Share, and let in", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -195,3 +198,18 @@ def test_whatever_google_answers_becomes_one_of_our_errors_without_an_address(st
         400, {"error": {"message": "No ava@creator.example here"}}, {}, spreadsheet_id="s", reader="us"
     )
     assert "creator.example" not in str(told)
+
+
+class ClockIsWrong(google.auth.credentials.Credentials):
+    """What google-auth raises when the token endpoint refuses the times in our login."""
+
+    def refresh(self, request: object) -> None:
+        words = "Invalid JWT: Token must be a short-lived token (60 minutes) and in a reasonable timeframe."
+        raise RefreshError(f"invalid_grant: {words}", {"error": "invalid_grant", "error_description": words})
+
+
+def test_a_wrong_clock_is_told_by_the_session_and_blames_no_credentials() -> None:
+    session = SheetsSession(ClockIsWrong(), endpoint_of=lambda url: url, reader="us")  # type: ignore[no-untyped-call]
+
+    with pytest.raises(TransientError, match="clock"):
+        session.request("get", "https://sheets.googleapis.com/v4/spreadsheets/sheet1")
