@@ -7,15 +7,10 @@ import pytest
 from cheerful_pipelines_tests.regular_expressions import Expression, find_all, find_attack
 
 NOT_LINEAR = [
-    (r"[^\s<>\"]+@[^\s<>\"]+", "search"),
-    (r"\S+@\S+|\d{4,}", "search"),
-    (r"\s*(?:([A-Za-z0-9 ]*)<)?([A-Za-z0-9._+-]+@[A-Za-z0-9.-]+)(?(1)>)\s*", "fullmatch"),
-    (r"^\W*(?:-+\s*)?forwarded", "match"),
-    (r"(?:a|aa)+$", "match"),
-    (r"(\w+\s?)*!", "search"),
-    (r"<[^>]*>", "search"),
-    (r"[.!?]+(?=\s|$)", "search"),
-    (r"<(style|script)\b.*?</\1>", "search"),
+    (r"[^\s<>\"]+@[^\s<>\"]+", "search"),  # neighbours that take the same characters
+    (r"^\W*(?:-+\s*)?forwarded", "match"),  # an optional part between them
+    (r"(?:a|aa)+$", "match"),  # exponential
+    (r"<(style|script)\b.*?</\1>", "search"),  # an end that never comes
 ]
 
 

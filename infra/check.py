@@ -11,6 +11,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 PYTHON_FOLDERS = ("cheerful_pipelines", "cheerful_pipelines_tests", "infra", "benchmarks")
 
+WORKERS = str((os.cpu_count() or 1) + 1)
+"""One more than there are cores: the long tests wait for processes of their own most of the time."""
+
 EXAMPLES = ("cheerful_pipelines", "--ignore=cheerful_pipelines/storage/migrations")
 """The examples in docstrings; Alembic's files can only be imported by Alembic."""
 
@@ -32,7 +35,7 @@ def checks(pytest_arguments: list[str]) -> list[tuple[str, list[str]]]:
         ("layers", [str(BIN / "lint-imports")]),
         ("definitions", [str(BIN / "dagster"), "definitions", "validate", "-w", "workspace.yaml"]),
         ("examples", [sys.executable, "-m", "pytest", "-q", "-W", "ignore", "--doctest-modules", *EXAMPLES]),
-        ("tests", [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", *pytest_arguments]),
+        ("tests", [sys.executable, "-m", "pytest", "-n", WORKERS, "--dist", "worksteal", *pytest_arguments]),
     ]
 
 
