@@ -230,7 +230,7 @@ class System:
 
     def failed_runs_left(self) -> list[str]:
         """Work whose newest run failed, as alerts and status see it."""
-        from cheerful_pipelines.operations.dagster_state import failed_work_here
+        from cheerful_pipelines.operations.failed_work import failed_work_here
 
         with in_environment(self.environment):
             return [f"{one.what} {one.partition or ''}: {one.words[:160]}" for one in failed_work_here()]
