@@ -1,4 +1,4 @@
-"""What benchmarks, drills and scripts import is there, also within their functions: nobody runs them with each change."""
+"""What benchmarks, drills and scripts import is there, within functions, too: nobody runs them with each change."""
 
 import ast
 import importlib
