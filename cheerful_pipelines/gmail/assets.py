@@ -14,7 +14,7 @@ from pydantic import Field
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
-from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, SlowCallError
+from cheerful_pipelines.errors import AuthError, PermanentError, SlowCallError
 from cheerful_pipelines.failures import API_RETRY, as_failure, dagster_failures, failure_class_of, told
 from cheerful_pipelines.gmail.checks import mailbox_evaluations, month_evaluation
 from cheerful_pipelines.gmail.gmail_client import GmailClients
@@ -230,7 +230,7 @@ class _Ledger:
             if settle_account(self._campaigns, self._campaigns.account(alias), error, now=now):
                 self._settled.add(unit)
             record_failure(self._failures, unit, error, now=now, run_id=self._run.run_id, watermark=watermark)
-        except CheerfulError as second:
+        except Exception as second:  # whatever it is, the others of the run are reported all the same
             logger.warning("failure_not_recorded", unit=unit, error=type(second).__name__)
         return told(error)[0]
 

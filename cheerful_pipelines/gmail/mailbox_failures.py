@@ -15,15 +15,21 @@ logger = get_logger(__name__)
 
 def record_failure(
     store: WorkFailureStore, unit: str, error: BaseException, *, now: datetime, run_id: str | None,
-    watermark: str | None,
+    watermark: str | None, lasting_again_after: timedelta | None = None,
 ) -> WorkFailure:  # fmt: skip
-    """Write the failure of one mailbox down; its next try goes by the table, or by the time that Google named."""
+    """Write the failure of one mailbox down; its next try goes by the table, or by the time that Google named.
+
+    `lasting_again_after`: instead of the table's day, where the next try is one cheap call.
+    """
     summary, what_to_do = told(error)
-    wait = error.retry_after_seconds if isinstance(error, ThrottledError) else None
+    kind, wait = failure_class_of(error), None
+    if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:
+        wait = timedelta(seconds=error.retry_after_seconds)
+    elif kind in ("permanent", "unknown"):
+        wait = lasting_again_after
     return store.record(
-        unit, failure_class_of(error), at=now, error=type(error).__name__, summary=summary,
-        what_to_do=what_to_do, run_id=run_id, watermark=watermark,
-        not_before=None if wait is None else now + timedelta(seconds=wait),
+        unit, kind, at=now, error=type(error).__name__, summary=summary,
+        what_to_do=what_to_do, run_id=run_id, watermark=watermark, not_before=None if wait is None else now + wait,
     )  # fmt: skip
 
 

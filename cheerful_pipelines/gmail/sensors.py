@@ -41,6 +41,8 @@ POLL_SECONDS_A_TICK = 8.0
 """Dagster ends a tick after 60 s, and looks every 5 s. One poll ends by itself after 5 s (gmail_client.py)."""
 SILENT_POLLS = 3
 """A mailbox that did not answer so often in a row waits by the table; before that it is asked last in each tick."""
+LASTING_SILENCE_AGAIN_AFTER = timedelta(minutes=10)
+"""A setting (a key, the Gmail API) is corrected without a word to us: one call shows it."""
 MONTHS_A_RUN = 12
 
 _POLLS = SideBySide(at_once=POLLS_AT_ONCE, seconds=POLL_SECONDS_A_TICK)
@@ -135,6 +137,7 @@ def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Databa
             polled.in_step.append(alias)
         else:
             polled.waiting[alias] = watermark
+    _forget_lasting(tick, [alias for alias in cursor.silent if alias in {*polled.waiting, *polled.in_step}], database)
     silent = {alias: cursor.silent.get(alias, 0) + 1 for alias in polled.silent}
     _note_silence(tick, polled.silent, silent, accounts, database)
     minute = f"{tick.now:%Y-%m-%dT%H:%M}"
@@ -163,6 +166,16 @@ def _comes_back(account: GmailAccount, campaigns: CampaignStore, database: Datab
         logger.info("account_is_back", account=account.alias)
 
 
+def _forget_lasting(tick: Tick[GmailCursor], aliases: Sequence[str], database: Database) -> None:
+    """These could not even be polled, and answer now: what was wrong with our setup is repaired."""
+    known = tick.failures(database)
+    units = [f"mailbox:{alias}" for alias in aliases]
+    over = [unit for unit in units if unit in known and known[unit].failure_class == "permanent"]
+    WorkFailureStore(database).clear(over)
+    for unit in over:
+        del known[unit]
+
+
 def _note_silence(
     tick: Tick[GmailCursor], errors: Mapping[str, BaseException], times: Mapping[str, int],
     accounts: Mapping[str, GmailAccount], database: Database,
@@ -175,10 +188,14 @@ def _note_silence(
         before = known.get(f"mailbox:{alias}")
         if (kind == "transient" and times[alias] < SILENT_POLLS) or (before and not may_be_tried(before, tick.now)):
             continue
-        settle_account(CampaignStore(database), accounts[alias], error, now=tick.now)
-        known[f"mailbox:{alias}"] = record_failure(
-            store, f"mailbox:{alias}", error, now=tick.now, run_id=None, watermark=None
-        )
+        try:
+            settle_account(CampaignStore(database), accounts[alias], error, now=tick.now)
+            known[f"mailbox:{alias}"] = record_failure(
+                store, f"mailbox:{alias}", error, now=tick.now, run_id=None, watermark=None,
+                lasting_again_after=LASTING_SILENCE_AGAIN_AFTER,
+            )  # fmt: skip
+        except Exception as second:  # the other mailboxes' news are asked for all the same
+            logger.warning("failure_not_recorded", account=alias, error=type(second).__name__)
 
 
 def _parts(tick: Tick[GmailCursor], due: Mapping[str, SyncTarget], failures: Mapping[str, WorkFailure]) -> list[Part]:

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import ConfigurationError, PermanentError
+from cheerful_pipelines.errors import ConfigurationError, PermanentError, ThrottledError
 from cheerful_pipelines.gmail import assets as assets_module
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail import sensors as gmail_sensors
@@ -372,6 +373,51 @@ def test_whatever_one_mailbox_raises_the_others_are_synced_and_go_on(
     assert any(one.tags["cheerful/sync"] == "slow" for one in asked), "repaired, it is tried by itself"
     assert installation.sync(accounts=["max"]).success
     assert installation.failures == {}
+
+
+def test_a_wait_of_ages_that_one_mailbox_names_stops_no_tick_and_no_run(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However such a number came there: no date can be made of it."""
+    error = ThrottledError("later", retry_after_seconds=1e15)
+    _break(installation, monkeypatch, "max", error)
+    installation.sync(accounts=list(ALIASES), tags={"cheerful/sync": "live"})
+    target, original = installation.campaigns.account("max"), installation.clients.polling_client
+
+    def polling_client(account: Any) -> Any:
+        if account.id == target.id:
+            raise error
+        return original(account)
+
+    monkeypatch.setattr(installation.clients, "polling_client", polling_client)
+    for alias in ALIASES:
+        installation.deliver(alias, 7)
+    (request,) = installation.tick()
+
+    assert installation.instance.get_materialized_partitions(dg.AssetKey("gmail_messages")) == {"mia", "zoe"}
+    assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["mia", "zoe"]
+
+
+def test_after_a_wrong_key_was_corrected_mailboxes_are_synced_within_minutes(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day would be the table's wait; nothing but a poll can show that the setting is right again."""
+    installation.sync(accounts=list(ALIASES))
+    for alias in ALIASES:
+        installation.deliver(alias, 7)
+    right, real = installation.clients, helper.now()
+    wrong = installation.settings.model_copy(update={"credentials_key": SecretStr("12" * 32)})
+    installation.clients = GmailClients(wrong, installation.database)
+    installation.sync(accounts=["mia"], tags={"cheerful/sync": "live"})
+    installation.tick()
+    kinds = {unit: found.failure_class for unit, found in installation.failures.items()}
+    installation.clients = right
+    monkeypatch.setattr(helper, "now", lambda: real + timedelta(minutes=11))
+    asked = [one for one in installation.tick() if isinstance(one, dg.RunRequest)]
+
+    assert kinds == {f"mailbox:{alias}": "permanent" for alias in ALIASES}
+    accounts = [one.run_config["ops"]["gmail_messages"]["config"]["accounts"] for one in asked]
+    assert sorted(alias for part in accounts for alias in part) == sorted(ALIASES)
 
 
 def test_a_revoked_mailbox_comes_back_by_itself_within_the_hour(
