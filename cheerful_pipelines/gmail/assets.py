@@ -188,7 +188,7 @@ def _each(
     either way.
     """
     ledger = _Ledger(context, database, kind)
-    for key, alias, outcome in _outcomes(work):
+    for key, alias, outcome in outcomes(work):
         if isinstance(outcome, _NotDone):
             context.log.info(f"{key}: {outcome}")
             continue
@@ -254,7 +254,7 @@ class _Ledger:
             raise worst
 
 
-def _outcomes(
+def outcomes(
     work: Mapping[str, tuple[str, Callable[[str], dict[str, Any]]]],
 ) -> Iterator[tuple[str, str, dict[str, Any] | BaseException]]:
     """(partition, account, metadata or what went wrong), as they are done: partitions of one account in their order,

@@ -50,14 +50,17 @@ class DeadLetterStore:
             resolve(connection, account_id, gmail_message_ids, stored_only=False)
             clear_suspicion(connection, account_id, gmail_message_ids)
 
-    def due(self, *, now: datetime, limit: int = 200) -> list[DeadLetter]:
-        """Unresolved dead letters whose next try has come, oldest first."""
-        statement = (
-            sa.select(dead_letter)
-            .where(dead_letter.c.resolved_at.is_(None), dead_letter.c.next_try_at <= now)
-            .order_by(dead_letter.c.next_try_at)
-            .limit(limit)
+    def due(self, *, now: datetime, each: int = 200) -> list[DeadLetter]:
+        """Unresolved dead letters whose next try has come, oldest first; of each account only so many."""
+        number = sa.func.row_number().over(
+            partition_by=dead_letter.c.gmail_account_id, order_by=(dead_letter.c.next_try_at, dead_letter.c.id)
         )
+        waiting = (
+            sa.select(dead_letter, number.label("number"))
+            .where(dead_letter.c.resolved_at.is_(None), dead_letter.c.next_try_at <= now)
+            .subquery()
+        )
+        statement = sa.select(waiting).where(waiting.c.number <= each).order_by(waiting.c.next_try_at, waiting.c.id)
         with self._database.transaction() as connection:
             return [DeadLetter.model_validate(dict(row)) for row in connection.execute(statement).mappings()]
 

@@ -6,19 +6,19 @@ Each sensor reads, decides in a pure function (turns.py, orchestration/retries.p
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dagster as dg
 
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import SlowCallError
-from cheerful_pipelines.failures import API_RETRY, dagster_failures, failure_class_of
+from cheerful_pipelines.failures import API_RETRY, as_failure, failure_class_of, told
+from cheerful_pipelines.gmail.assets import LISTING_SECONDS, outcomes
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.mailbox_failures import record_failure, settle_account
-from cheerful_pipelines.gmail.models import SyncTarget
+from cheerful_pipelines.gmail.models import DeadLetter, SyncTarget
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.gmail.turns import Part, SyncKind, askable, share_out
@@ -26,7 +26,7 @@ from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.orchestration.retries import DueWork, Work, WorkFailure, keys_hash, may_be_tried
 from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
-from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
+from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_of, work_sensor
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -306,6 +306,9 @@ def archive_request(one: DueWork, *, oldest: date, newest: date, tags: Mapping[s
     )
 
 
+_KIND = "dead_letters"
+
+
 @dg.op(retry_policy=API_RETRY, pool="gmail", description="Try messages once more that could not be taken before.")
 def drain_due_dead_letters(
     context: dg.OpExecutionContext,
@@ -314,27 +317,44 @@ def drain_due_dead_letters(
     blobs: dg.ResourceParam[BlobStore],
     gmail_clients: dg.ResourceParam[GmailClients],
 ) -> None:
-    """Account by account; what fails again waits longer. One account that fails does not hold up the others."""
-    accounts = {account.id: account for account in CampaignStore(database).accounts()}
-    letters = sorted(
-        DeadLetterStore(database.for_every_client()).due(now=datetime.now(UTC)),
-        key=lambda letter: str(letter.gmail_account_id),
-    )
-    errors: list[Exception] = []
-    for account_id, group in groupby(letters, key=lambda letter: letter.gmail_account_id):
-        account = accounts[account_id]
-        try:
-            store = MailStore(database.for_client(account.user_id), blobs, hash_key=settings.optional_hash_key())
-            mailbox = MailboxSync(account, gmail_clients.client(account), store, run_id=context.run_id)
-            report = mailbox.dead_letters(list(group))
-        except Exception as error:
-            context.log.warning(f"{account.alias}: {type(error).__name__}")
-            errors.append(error)
+    """Mailboxes side by side; what fails again waits longer. One mailbox that fails holds up no other's letters."""
+    asked = work_of(context.run)
+    letters = _due_letters(database.for_every_client(), now=datetime.now(UTC))
+    of_alias = {alias: found for alias, found in letters.items() if not asked or f"{_KIND}:{alias}" in asked}
+    campaigns = CampaignStore(database)
+
+    def drain(alias: str) -> dict[str, Any]:
+        account = campaigns.account(alias)
+        store = MailStore(database.for_client(account.user_id), blobs, hash_key=settings.optional_hash_key())
+        client = gmail_clients.client(account)
+        mailbox = MailboxSync(account, client, store, run_id=context.run_id, seconds=LISTING_SECONDS)
+        return mailbox.dead_letters(of_alias[alias]).model_dump()
+
+    errors: dict[str, BaseException] = {}
+    for alias, _, outcome in outcomes({alias: (alias, drain) for alias in of_alias}):
+        if isinstance(outcome, BaseException):
+            errors[f"{_KIND}:{alias}"] = outcome
+            context.log.warning(f"{alias}: {told(outcome)[0]}")
             continue
-        context.log.info(f"{account.alias}: {report.inserted} stored, {report.gone} gone, {report.dead} still dead")
+        context.log.info(f"{alias}: {outcome['inserted']} stored, {outcome['gone']} gone, {outcome['dead']} still dead")
     if errors:
-        with dagster_failures():
-            raise errors[0]
+        classes = {unit: failure_class_of(error) for unit, error in errors.items()}
+        worst = next(iter(errors.values()))
+        raise as_failure(worst, allow_retries=False, failed_units=classes) from worst
+
+
+def _due_letters(database: Database, *, now: datetime) -> dict[str, list[DeadLetter]]:
+    """By alias. A mailbox that must be reconnected, or was replaced, is not asked for them."""
+    aliases = {
+        account.id: account.alias
+        for account in CampaignStore(database).accounts()
+        if account.status == "active" and account.replaced_at is None
+    }
+    found: dict[str, list[DeadLetter]] = {}
+    for letter in DeadLetterStore(database).due(now=now):
+        if letter.gmail_account_id in aliases:
+            found.setdefault(aliases[letter.gmail_account_id], []).append(letter)
+    return found
 
 
 @dg.job(description="Try messages once more that could not be fetched, parsed or stored.")
@@ -345,19 +365,27 @@ def drain_dead_letters_job() -> None:
 
 @work_sensor(
     name="dead_letters",
-    kinds=["dead_letters"],
+    kinds=[_KIND],
     job=drain_dead_letters_job,
     minimum_interval_seconds=60,
     description="Starts another try for dead letters whose time has come.",
 )
 def dead_letters(tick: Tick[Cursor], database: dg.ResourceParam[Database]) -> list[dg.RunRequest] | dg.SkipReason:
-    """The watermark names letters and attempts: the same try is never started twice."""
+    """One run for all mailboxes with letters that are due. The watermark names letters and attempts: the same try is
+    never started twice."""
     database = database.for_every_client()
-    letters = DeadLetterStore(database).due(now=tick.now)
+    letters = _due_letters(database, now=tick.now)
+    work = [Work(f"{_KIND}:{alias}", _watermark(found)) for alias, found in sorted(letters.items())]
+    units = {one.unit for one in work}
+    due = tick.work(database, work, up_to_date=[unit for unit in tick.failures(database) if unit not in units])
+    if not due:
+        return dg.SkipReason("No dead letter is due, or they are being tried.")
+    return [dg.RunRequest(run_key=f"{_KIND}:{keys_hash(due)}", tags=tick.tags(*due))]
+
+
+def _watermark(letters: Sequence[DeadLetter]) -> str:
     named = ",".join(f"{letter.id}:{letter.attempts}" for letter in letters)
-    work = [Work("dead_letters", hashlib.sha256(named.encode()).hexdigest()[:24])] if letters else []
-    due = tick.work(database, work, up_to_date=[] if letters else ["dead_letters"])
-    return tick.requests(due) or dg.SkipReason("No dead letter is due, or they are being tried.")
+    return hashlib.sha256(named.encode()).hexdigest()[:24]
 
 
 JOBS = [drain_dead_letters_job]

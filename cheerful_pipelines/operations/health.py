@@ -66,7 +66,7 @@ def health_report(
 def _is_still_wanted(failure: WorkFailure, accounts: Sequence[AccountHealth], completed: Collection[str]) -> bool:
     """Not of a paused or removed mailbox, nor of a completed campaign: nobody works on those."""
     kind, _, name = failure.unit.partition(":")
-    if kind in ("mailbox", "archive"):
+    if kind in ("mailbox", "archive", "dead_letters"):
         return any(account.alias == name and account.status != "paused" for account in accounts)
     return name not in completed
 

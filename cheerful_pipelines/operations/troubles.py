@@ -116,7 +116,7 @@ def _of_units(report: HealthReport) -> Iterator[Trouble]:
     reconnect = {account.alias for account in report.accounts if account.status == "needs_reauth"}
     for failure in report.failing_units:
         kind, _, name = failure.unit.partition(":")
-        if kind in ("mailbox", "archive") and name in reconnect and failure.failure_class == "auth":
+        if kind in ("mailbox", "archive", "dead_letters") and name in reconnect and failure.failure_class == "auth":
             continue
         severity = severity_of(
             failure.failure_class, attempts=failure.attempts, since=failure.first_failed_at, now=report.at

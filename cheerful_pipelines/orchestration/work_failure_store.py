@@ -94,7 +94,7 @@ def _next_try(failure_class: FailureClass, attempts: int, at: datetime, not_befo
 def _owner(connection: sa.Connection, unit: str) -> UUID | None:
     """The client of a unit, told by its name: an alias or a slug stands behind the kind."""
     kind, _, name = unit.partition(":")
-    table, key = (gmail_account, "alias") if kind in ("mailbox", "archive") else (campaign, "slug")
+    table, key = (gmail_account, "alias") if kind in ("mailbox", "archive", "dead_letters") else (campaign, "slug")
     found: UUID | None = connection.execute(
         sa.select(table.c.user_id).where(table.c[key] == name.partition(":")[0])
     ).scalar_one_or_none()

@@ -119,7 +119,7 @@ def test_a_mix_of_every_fault_loses_nothing_and_fetches_hardly_anything_twice(
 
 
 def _drain(mailbox: Mailbox) -> None:
-    due = mailbox.letters.due(now=datetime.now(UTC) + timedelta(days=9), limit=10_000)
+    due = mailbox.letters.due(now=datetime.now(UTC) + timedelta(days=9), each=10_000)
     if due:
         mailbox.run("drain").dead_letters(due)
 
