@@ -8,7 +8,7 @@ import dagster as dg
 from cheerful_pipelines.metrics.count_campaign import definitions_in_force
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.orchestration.retries import Work
-from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
+from cheerful_pipelines.orchestration.work_sensor import Cursor, Moment, Tick, work_sensor
 from cheerful_pipelines.storage.engine import Database
 
 PAUSE_BETWEEN_PORTFOLIOS = timedelta(minutes=10)
@@ -25,8 +25,8 @@ class Watermark(NamedTuple):
 class PortfolioCursor(Cursor):
     """The last request."""
 
-    computed_at: datetime | None = None
-    requested_at: datetime | None = None
+    computed_at: Moment | None = None
+    requested_at: Moment | None = None
 
     @property
     def last(self) -> Watermark | None:

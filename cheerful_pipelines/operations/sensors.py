@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 import psutil
+from pydantic import Field
 
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_REFRESH, HEALTH, SHEET_IMPORT
 from cheerful_pipelines.logs import get_logger
@@ -35,7 +36,7 @@ _JOB_OF = {"sheet": "sheet_import", "archive": "archive_reconcile", "campaign": 
 class AlertCursor(Cursor):
     """The last event that was looked at; beginning again repeats nothing that was said."""
 
-    event_id: int | None = None
+    event_id: int | None = Field(default=None, ge=0, lt=2**63)
     knows_old_failures: bool = False
     """Whether all failed runs were looked at once; from then on the open alerts remember them."""
 

@@ -150,7 +150,7 @@ def may_be_tried(failure: WorkFailure, now: datetime, *, watermark: str | None =
 
     A failure from the future was written while this machine's clock was wrong: it delays nothing.
     """
-    if now >= failure.next_try_at or failure.failed_at > now + timedelta(minutes=1):
+    if now >= failure.next_try_at or is_from_the_future(failure, now):
         return True
     has_changed = watermark is not None and failure.watermark is not None and watermark != failure.watermark
     if not (has_changed and RETRIES[failure.failure_class].changes_count):
@@ -158,13 +158,19 @@ def may_be_tried(failure: WorkFailure, now: datetime, *, watermark: str | None =
     return now - failure.failed_at >= _doubled(CHANGED_WORK_WAITS, failure.attempts, _DAY)
 
 
+def is_from_the_future(failure: WorkFailure, now: datetime) -> bool:
+    """Whether it was written while this machine's clock was ahead: its times say nothing."""
+    return failure.failed_at > now + timedelta(minutes=1)
+
+
 def key_suffix(failure: WorkFailure | None, now: datetime) -> str:
     """What follows a failed attempt has a run key of its own, or Dagster would skip it as done.
 
-    Without a failure it names the day: a watermark may come back (a sender is taken away and added again).
+    Without a failure it names the minute: a watermark may come back (a sender is taken away and added again), and a
+    run that ended unnoticed must not burn its key for longer. What has just been asked for is an unfinished run.
     """
     if failure is None:
-        return f":{now:%Y-%m-%d}"
+        return f":{now:%Y-%m-%dT%H:%M}"
     attempt = failure.run_id[:8] if failure.run_id else f"{failure.failed_at:%Y%m%dT%H%M%S}"
     return f":after-{attempt}"
 

@@ -11,11 +11,12 @@ import dagster as dg
 from cheerful_pipelines.failures import run_failure
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
 from cheerful_pipelines.operations.jobs import blob_sweep, retention
-from cheerful_pipelines.orchestration.retries import WorkFailure, key_suffix, may_be_tried
+from cheerful_pipelines.orchestration.retries import WorkFailure, is_from_the_future, key_suffix, may_be_tried
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import (
     FINISHED,
     Cursor,
+    Moment,
     Tick,
     unfinished_runs,
     work_of,
@@ -34,7 +35,7 @@ _MOST_RUNS = 1_000
 class ScheduleCursor(Cursor):
     """Up to when ended runs were looked at."""
 
-    seen_until: datetime | None = None
+    seen_until: Moment | None = None
 
 
 @work_sensor(
@@ -65,23 +66,28 @@ def _brought_up_to_date(tick: Tick[ScheduleCursor], store: WorkFailureStore) -> 
     which = dg.RunsFilter(statuses=FINISHED, tags={"cheerful/kind": list(KINDS)}, updated_after=since)
     records = tick.instance.get_run_records(which, limit=_MOST_RUNS)
     failures = store.failures(*KINDS)
-    for record in sorted(records, key=ended_at):
+    looked_at, repeated = set[str](), list[datetime]()
+    for record in records:  # newest first; of a unit the newest run alone counts, whatever the clock said
         run, ended = record.dagster_run, ended_at(record)
-        if is_being_repeated(tick.instance, run, ended, tick.now):
-            continue  # by Dagster's run retries: its retry is the newest run in a moment
-        for unit, watermark in work_of(run).items():
+        mine = {unit: watermark for unit, watermark in work_of(run).items() if unit not in looked_at}
+        looked_at |= mine.keys()
+        if mine and is_being_repeated(tick.instance, run, ended, tick.now):
+            repeated.append(ended)  # by Dagster's run retries: its retry is the newest run in a moment
+            continue
+        for unit, watermark in mine.items():
             known = failures.get(unit)
+            is_later = known is None or known.failed_at < ended or is_from_the_future(known, tick.now)
             if run.status == dg.DagsterRunStatus.SUCCESS:
-                if known is not None and known.failed_at <= ended:
+                if known is not None and (is_later or known.failed_at == ended):
                     store.clear([unit])
                     del failures[unit]
-            elif known is None or (known.run_id != run.run_id and known.failed_at < ended):
+            elif known is None or (known.run_id != run.run_id and is_later):
                 why = run_failure(tick.instance, run)
                 failures[unit] = store.record(
                     unit, why.failure_class, at=min(ended, tick.now), error=why.error, summary=why.summary,
                     what_to_do=why.what_to_do, run_id=run.run_id, watermark=watermark,
                 )  # fmt: skip
-    tick.keep(seen_until=tick.now)
+    tick.keep(seen_until=min([tick.now, *repeated]))
     return failures
 
 

@@ -15,14 +15,14 @@ import inspect
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from cheerful_pipelines.failures import run_failure
 from cheerful_pipelines.logs import get_logger, log_fields
-from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work, WorkFailure, due
+from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work, WorkFailure, due, is_from_the_future
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.storage.engine import Database
@@ -61,6 +61,10 @@ REGISTERED: dict[str, dg.SensorDefinition] = {}
 """Every sensor that was made here, by name."""
 
 
+Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC))]
+"""A time that a cursor may hold: one without a zone, or before our time, comes from damage, and could not be used."""
+
+
 class Cursor(BaseModel):
     """What a sensor remembers between ticks. Subclasses add fields, each with a default; small, since Dagster keeps
     it with every tick."""
@@ -68,7 +72,7 @@ class Cursor(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     sensor: str = ""
     version: int = 1
-    looked_at: datetime | None = None
+    looked_at: Moment | None = None
     """Up to when ended runs were looked at."""
 
 
@@ -119,17 +123,18 @@ class Tick(Generic[C]):
         covered = {unit for run in self.unfinished for unit in work_of(run)}
         since = min(self._looked_at or self.now - _WITHOUT_CURSOR, self.now) - _OVERLAP
         newest = _newest_runs(self.instance, self._kinds, since)
-        ready = []
+        ready, repeated = [], list[datetime]()
         for work in wanted:
             run = newest.get(work.unit)
             if work.unit in covered or (run is not None and run.is_settling(work, self.now)):
                 continue
             if run is not None and is_being_repeated(self.instance, run.run, run.ended, self.now):
-                continue  # by Dagster's run retries: one machine repeats a run, not two
+                repeated.append(run.ended)  # by Dagster's run retries: one machine repeats a run, not two
+                continue
             if run is not None and (failure := self._written(store, work, run, failures.get(work.unit))) is not None:
                 failures[work.unit] = failure
             ready.append(work)
-        self.keep(looked_at=self.now)
+        self.keep(looked_at=min([self.now, *repeated]))  # a retry that never begins must not be forgotten
         found = due(ready, failures, self.now)
         return [one.after(newest[one.unit].run_id) if one.unit in newest else one for one in found]
 
@@ -137,7 +142,9 @@ class Tick(Generic[C]):
         self, store: WorkFailureStore, work: Work, run: "_EndedRun", known: WorkFailure | None
     ) -> WorkFailure | None:
         """The failure of the unit's newest run, written down if no row tells of it yet."""
-        if known is not None and (known.run_id == run.run_id or known.failed_at >= run.ended):
+        if known is not None and known.run_id == run.run_id:
+            return None
+        if known is not None and known.failed_at >= run.ended and not is_from_the_future(known, self.now):
             return None
         outcome = _outcome(self.instance, run, work)
         if outcome is None:
@@ -207,15 +214,15 @@ class _Outcome(NamedTuple):
 
 
 def _newest_runs(instance: dg.DagsterInstance, kinds: Sequence[str], since: datetime) -> dict[str, _EndedRun]:
-    """The newest ended run of each unit."""
+    """The newest ended run of each unit: of a unit one runs at a time, so the order of their making counts, which no
+    clock that is set back can turn round."""
     which = dg.RunsFilter(statuses=FINISHED, tags={KIND_TAG: list(kinds)}, updated_after=since)
     found: dict[str, _EndedRun] = {}
     for record in instance.get_run_records(which, limit=_MOST_RUNS):  # newest first
         ended = ended_at(record)
         work = work_of(record.dagster_run)
         for unit in work:
-            if unit not in found or found[unit].ended < ended:
-                found[unit] = _EndedRun(record.dagster_run, ended, work)
+            found.setdefault(unit, _EndedRun(record.dagster_run, ended, work))
     return found
 
 

@@ -1,5 +1,6 @@
 """Every sensor goes through the one helper: no cursor ever fails a tick, and no failure is forgotten."""
 
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -44,6 +45,38 @@ def test_a_damaged_or_foreign_cursor_begins_again_in_every_sensor(pipeline: Pipe
             found: Any = sensor(context)
             kept = found.cursor if isinstance(found, dg.SensorResult) else context.cursor
             assert f'"sensor":"{name}"' in str(kept), (name, cursor)
+
+
+HARMFUL = ("0001-01-01T00:00:00Z", "2026-11-01T00:00:00", -1, 10**30, "\u0000", {}, [])
+
+
+@pytest.mark.parametrize("value", HARMFUL, ids=repr)
+def test_no_field_of_a_cursor_can_hold_what_fails_its_sensors_ticks(pipeline: Pipeline, value: Any) -> None:
+    """A damaged cursor may carry the right name: each field in turn holds what it should not."""
+    pipeline.register_partitions()
+    for name, sensor in REGISTERED.items():
+        fields = set(_kept(pipeline, name, None)) | CURSOR_FIELDS.get(name, set()) | {"looked_at"}
+        for field in fields - {"sensor", "version"}:
+            assert _kept(pipeline, name, json.dumps({"sensor": name, field: value}))["sensor"] == sensor.name
+
+
+CURSOR_FIELDS = {
+    "gmail_changes": {"minute", "noted", "go_on_at", "not_reached", "silent", "synced"},
+    "sheet_changes": {"go_on_at", "not_reached", "silent"},
+    "portfolio": {"computed_at", "requested_at"},
+    "alerts": {"event_id", "knows_old_failures"},
+    "failed_schedules": {"seen_until"},
+    "campaign_fanout": {"fingerprint", "minute"},
+    "classifier_versions": {"evaluated"},
+}
+
+
+def _kept(pipeline: Pipeline, name: str, cursor: str | None) -> dict[str, Any]:
+    sensor = REGISTERED[name]
+    wanted = {key: pipeline.resources[key] for key in sensor.required_resource_keys}
+    context = dg.build_sensor_context(instance=pipeline.instance, cursor=cursor, resources=wanted)
+    found: Any = sensor(context)
+    return dict(json.loads((found.cursor if isinstance(found, dg.SensorResult) else context.cursor) or "{}"))
 
 
 def test_a_cursor_is_read_back_as_it_was_kept_and_another_sensors_begins_again() -> None:
@@ -131,6 +164,52 @@ def test_a_run_that_dagster_is_about_to_repeat_is_not_asked_for_too(
 
     instance.add_run_tags(run.run_id, {"dagster/will_retry": "false"})
     assert [one.unit for one in _due(instance, database, SPRING)] == [SPRING.unit]
+
+
+def test_a_retry_of_dagsters_that_never_begins_is_taken_over_with_a_key_that_no_run_had(
+    instance: dg.DagsterInstance, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticks go on meanwhile: the failed run must not fall out of what they look at."""
+    run = _run(instance, DagsterExecutionInterruptedError(), {SPRING.unit: SPRING.watermark})
+    instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+    real, cursor, found = helper.now(), Cursor(sensor="x"), list[DueWork]()
+    for minutes in range(20):
+        moment = real + timedelta(minutes=minutes)
+        monkeypatch.setattr(helper, "now", lambda moment=moment: moment)
+        tick = _tick(instance, cursor)
+        found = tick.work(database, [SPRING])
+        cursor = tick.cursor
+        if found:
+            break
+
+    assert minutes == 15
+    assert run.run_id[:8] in found[0].key
+    assert WorkFailureStore(database).failures()[SPRING.unit].run_id == run.run_id
+
+
+def test_work_whose_run_ended_unnoticed_has_another_key_a_minute_later(
+    instance: dg.DagsterInstance, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mailbox did not answer for a while, or a person deleted the run: nothing tells of the first request."""
+    (first,) = _due(instance, database, SPRING)
+    later = helper.now() + timedelta(minutes=5)
+    monkeypatch.setattr(helper, "now", lambda: later)
+    (second,) = _due(instance, database, SPRING)
+
+    assert first.key != second.key, "Dagster would skip it until the day ends"
+
+
+def test_after_the_clock_was_set_back_a_unit_that_fails_still_waits(
+    instance: dg.DagsterInstance, database: Database
+) -> None:
+    store = WorkFailureStore(database)
+    store.record(SPRING.unit, "unknown", at=helper.now() + timedelta(hours=1), run_id="an earlier one", watermark="7:1")
+    assert [one.unit for one in _due(instance, database, SPRING)] == [SPRING.unit], "it delays nothing"
+
+    run = _run(instance, KeyError("bug"), {SPRING.unit: SPRING.watermark})
+
+    assert _due(instance, database, SPRING) == [], "or it would be repeated in each tick of that hour"
+    assert store.failures()[SPRING.unit].run_id == run.run_id
 
 
 def test_a_crashed_and_a_canceled_run_are_told_apart(instance: dg.DagsterInstance) -> None:
