@@ -28,12 +28,13 @@ from cheerful_pipelines.recipients.assets import ASSETS as RECIPIENT_ASSETS
 from cheerful_pipelines.recipients.assets import JOBS as RECIPIENT_JOBS
 from cheerful_pipelines.recipients.checks import CHECKS as RECIPIENT_CHECKS
 from cheerful_pipelines.recipients.sensors import SENSORS as RECIPIENT_SENSORS
+from cheerful_pipelines.refresh.jobs import JOBS as REFRESH_JOBS
+from cheerful_pipelines.refresh.sensors import SENSORS as REFRESH_SENSORS
 from cheerful_pipelines.resources import RESOURCES
 from cheerful_pipelines.schedules import SCHEDULES
 from cheerful_pipelines.threads.assets import ASSETS as THREAD_ASSETS
 from cheerful_pipelines.threads.checks import CHECKS as THREAD_CHECKS
 from cheerful_pipelines.threads.checks import JOBS as THREAD_JOBS
-from cheerful_pipelines.threads.sensors import SENSORS as THREAD_SENSORS
 
 
 def build_defs(**overrides: Any) -> dg.Definitions:
@@ -59,14 +60,14 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *CAMPAIGN_SENSORS,
             *RECIPIENT_SENSORS,
             *GMAIL_SENSORS,
-            *THREAD_SENSORS,
+            *REFRESH_SENSORS,
             *CLASSIFICATION_SENSORS,
             *METRIC_SENSORS,
             *OPERATION_SENSORS,
             *ORCHESTRATION_SENSORS,
         ],
         schedules=SCHEDULES,
-        jobs=[*JOBS, *RECIPIENT_JOBS, *GMAIL_JOBS, *THREAD_JOBS, *OPERATION_JOBS],
+        jobs=[*JOBS, *RECIPIENT_JOBS, *GMAIL_JOBS, *THREAD_JOBS, *REFRESH_JOBS, *OPERATION_JOBS],
         resources={**RESOURCES, **overrides},
         # A process a step costs three times a run; every step of ours is short or waits for the network.
         executor=dg.in_process_executor,

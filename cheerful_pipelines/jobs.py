@@ -2,16 +2,6 @@
 
 import dagster as dg
 
-CAMPAIGN_REFRESH = dg.define_asset_job(
-    name="campaign_refresh",
-    selection=dg.AssetSelection.assets(
-        *("email_threads", "thread_classifications", "campaign_metrics", "review_queue"),
-        *("campaign_report", "metrics_sheet"),
-    ),
-    description="One campaign from stored mail to numbers and, where asked for, its sheet. "
-    "The fan-out sensor requests it for exactly the campaigns that new mail or an import touched.",
-)
-
 SHEET_IMPORT = dg.define_asset_job(
     name="sheet_import",
     selection=dg.AssetSelection.assets("sheet_recipients"),
@@ -48,4 +38,4 @@ HEALTH = dg.define_asset_job(
     description="Write down how everything is.",
 )
 
-JOBS = [HEALTH, SHEET_IMPORT, CAMPAIGN_REFRESH, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]
+JOBS = [HEALTH, SHEET_IMPORT, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, ARCHIVE_RECONCILE]

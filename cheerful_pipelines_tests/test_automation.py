@@ -24,9 +24,7 @@ from dagster._daemon import sensor as dagster_sensor_daemon
 from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._utils.schedules import schedule_execution_time_iterator
 
-from cheerful_pipelines import campaigns_refresh as refresh_module
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
-from cheerful_pipelines.campaigns_refresh import campaigns_refresh
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, TransientError
 from cheerful_pipelines.failures import dagster_failures
@@ -36,13 +34,16 @@ from cheerful_pipelines.orchestration import sensors as schedule_sensors
 from cheerful_pipelines.orchestration import work_sensor as helper
 from cheerful_pipelines.orchestration.retries import DueWork
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.refresh import bulk_refresh as refresh_module
+from cheerful_pipelines.refresh import sensors as refresh_sensors
+from cheerful_pipelines.refresh.bulk_refresh import bulk_campaign_refresh
+from cheerful_pipelines.refresh.chain import CHAIN
 from cheerful_pipelines.run_retries import ended_at
 from cheerful_pipelines.schedules import SCHEDULES, months_to_reconcile
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import campaign_mark
-from cheerful_pipelines.threads import sensors as thread_sensors
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore
 from cheerful_pipelines_tests import fan_out_location
@@ -107,7 +108,7 @@ class Daemon:
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"database": self.room.database}
         )
-        found = thread_sensors.campaign_fanout(context)
+        found = refresh_sensors.campaign_fanout(context)
         self.cursor = context.cursor
         for request in found if isinstance(found, list) else []:
             if request.run_key in self.run_keys:
@@ -127,7 +128,7 @@ class Daemon:
     @property
     def is_in_step(self) -> bool:
         """Whether every stored mail is processed and counted."""
-        return all(not thread_sensors.is_behind(pulse) for pulse in ThreadStore(self.room.database).pulses())
+        return all(not refresh_sensors.is_behind(pulse) for pulse in ThreadStore(self.room.database).pulses())
 
 
 @pytest.fixture
@@ -255,14 +256,14 @@ def test_few_campaigns_run_alone_and_many_together() -> None:
     def asked(count: int) -> list[dg.RunRequest]:
         due = [DueWork(f"campaign:c{n}", "1") for n in range(count)]
         pulses = {f"c{n}": _pulse(f"c{n}") for n in range(count)}
-        return thread_sensors.decide(
+        return refresh_sensors.decide(
             due, pulses, lambda *work: helper.work_tags("campaign", {one.unit: "1" for one in work})
         )
 
     assert [one.partition_key for one in asked(3)] == ["c0", "c1", "c2"]
     together = asked(100)
     assert len(together) == 5
-    assert {one.job_name for one in together} == {"campaigns_refresh"}
+    assert {one.job_name for one in together} == {"bulk_campaign_refresh"}
     slugs = [slug for one in together for slug in one.tags["cheerful/campaigns"].split(",")]
     assert sorted(slugs) == sorted(f"c{n}" for n in range(100))
     assert len({one.run_key for one in together}) == 5
@@ -279,7 +280,7 @@ def test_one_run_over_many_campaigns_says_and_does_what_a_run_of_each_would(
         room.receive(mia, pitch(f"{slug}@creator.example", first), thread=slug)
         reply = answer("Count me in!", f"<r-{slug}@creator.example>").sender(f"{slug}@creator.example")
         room.receive(mia, reply.replying_to(first), thread=slug)
-    result = campaigns_refresh.execute_in_process(
+    result = bulk_campaign_refresh.execute_in_process(
         instance=instance, raise_on_error=False,
         run_config={"ops": {"refresh_each": {"config": {"campaigns": ["autumn", "spring", "nope"]}}}},
         resources={"database": database, "blobs": blobs, "classifier": LocalClassifier(), "settings": settings},
@@ -366,7 +367,7 @@ class RealDaemon:
     @property
     def behind(self) -> set[str]:
         """Campaigns whose numbers do not show everything."""
-        return {one.slug for one in ThreadStore(self.database).pulses() if thread_sensors.is_behind(one)}
+        return {one.slug for one in ThreadStore(self.database).pulses() if refresh_sensors.is_behind(one)}
 
 
 def _campaigns(runs: list[dg.DagsterRun]) -> set[str]:
@@ -376,22 +377,22 @@ def _campaigns(runs: list[dg.DagsterRun]) -> set[str]:
 def test_a_shared_run_that_fails_is_asked_for_again_for_exactly_the_failed_campaigns(
     eight: RealDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = refresh_module.threads_result
+    threads, *rest = CHAIN
 
-    def threads_result(slug: str, *given: Any, **named: Any) -> Any:
+    def rebuild(slug: str, run_id: str, database: Database, blobs: BlobStore, settings: Settings) -> Any:
         if slug in ("c1", "c4"):
             with dagster_failures():
                 raise TransientError("The bucket is away.")
-        return original(slug, *given, **named)
+        return threads.refresh(slug, run_id, database, blobs, settings)
 
-    monkeypatch.setattr(refresh_module, "threads_result", threads_result)
+    monkeypatch.setattr(refresh_module, "CHAIN", (threads._replace(refresh=rebuild), *rest))
     (first,) = eight.look()
     at_once = eight.look()
-    monkeypatch.setattr(refresh_module, "threads_result", original)
+    monkeypatch.setattr(refresh_module, "CHAIN", CHAIN)
     later = eight.look(minutes=1.1)
     quiet = eight.look(minutes=1.1)
 
-    assert (first.job_name, first.status) == ("campaigns_refresh", dg.DagsterRunStatus.FAILURE)
+    assert (first.job_name, first.status) == ("bulk_campaign_refresh", dg.DagsterRunStatus.FAILURE)
     assert _campaigns([first]) == set(EIGHT)
     assert at_once == [], "the table says a minute"
     assert _campaigns(later) == {"c1", "c4"}

@@ -118,14 +118,14 @@ def thread_classifications(
     classifier: dg.ResourceParam[Classifier],
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[Any]:
-    """One campaign's latest thread states, each with a verdict."""
-    return classifications_result(context.partition_key, database, classifier, settings, run_id=context.run_id)
+    """Give each of one campaign's latest thread states a verdict."""
+    return classify_threads(context.partition_key, context.run_id, database, classifier, settings)
 
 
-def classifications_result(
-    slug: str, database: Database, classifier: Classifier, settings: Settings, *, run_id: str
+def classify_threads(
+    slug: str, run_id: str, database: Database, classifier: Classifier, settings: Settings
 ) -> dg.MaterializeResult[Any]:
-    """What materializing one campaign does, for a run of one and for a run of many."""
+    """What materializing `thread_classifications` does for one campaign (see refresh/chain.py)."""
     with dagster_failures():
         campaign = CampaignStore(database).campaign(slug)
         # What was spent today counts for all clients together.
@@ -170,12 +170,12 @@ def classifications_result(
 def review_queue(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[Any]:
-    """The queue as it stands; ids and reasons only."""
-    return review_result(context.partition_key, database, settings)
+    """List what a person should look at: ids and reasons only."""
+    return list_for_review(context.partition_key, context.run_id, database, settings)
 
 
-def review_result(slug: str, database: Database, settings: Settings) -> dg.MaterializeResult[Any]:
-    """What materializing one campaign does, for a run of one and for a run of many."""
+def list_for_review(slug: str, run_id: str, database: Database, settings: Settings) -> dg.MaterializeResult[Any]:
+    """What materializing `review_queue` does for one campaign (see refresh/chain.py)."""
     with dagster_failures():
         store = VerdictStore(database_of_campaign(database, slug))
         entries = queue(store.to_review(store.campaign_id(slug)))

@@ -10,7 +10,7 @@ from cheerful_pipelines.classification.evaluation import Evaluation, stored_eval
 from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.failures import dagster_failures
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.campaign_checks import campaign_check
 from cheerful_pipelines.storage.engine import Database
 
 _SHOWN = 20
@@ -64,23 +64,14 @@ def attacks_on_golden_set(
     )
 
 
-@dg.asset_check(
+@campaign_check(
     asset="thread_classifications",
-    partitions_def=CAMPAIGN_PARTITIONS,
     description="The labels of the last day are mixed much as those of the 28 days before. A warning, never an error.",
 )
-def labels_are_mixed_as_before(
-    context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
-) -> dg.AssetCheckResult:
-    """Population stability index; silent below fifty new verdicts."""
-    return mixed_as_before(database, context.partition_key)
-
-
-def mixed_as_before(database: Database, slug: str) -> dg.AssetCheckResult:
-    """See labels_are_mixed_as_before."""
-    with dagster_failures():
-        store = VerdictStore(database_of_campaign(database, slug))
-        mix = store.label_mix(store.campaign_id(slug))
+def labels_are_mixed_as_before(slug: str, database: Database) -> dg.AssetCheckResult:
+    """Compare by the population stability index; silent below fifty new verdicts."""
+    store = VerdictStore(database_of_campaign(database, slug))
+    mix = store.label_mix(store.campaign_id(slug))
     found = drift.warning(mix)
     return dg.AssetCheckResult(
         passed=found is None,
@@ -94,23 +85,14 @@ def mixed_as_before(database: Database, slug: str) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(
+@campaign_check(
     asset="thread_classifications",
-    partitions_def=CAMPAIGN_PARTITIONS,
     description="Every verdict on a newest thread state has a label of the taxonomy and quotes words of the mail.",
 )
-def verdicts_are_consistent(
-    context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
-) -> dg.AssetCheckResult:
-    """Labels known, quotations real."""
-    return consistent(database, context.partition_key)
-
-
-def consistent(database: Database, slug: str) -> dg.AssetCheckResult:
-    """See verdicts_are_consistent."""
-    with dagster_failures():
-        store = VerdictStore(database_of_campaign(database, slug))
-        verdicts = store.latest_verdicts(store.campaign_id(slug))
+def verdicts_are_consistent(slug: str, database: Database) -> dg.AssetCheckResult:
+    """Check that labels are known and quotations are found in the mail."""
+    store = VerdictStore(database_of_campaign(database, slug))
+    verdicts = store.latest_verdicts(store.campaign_id(slug))
     found = problems(verdicts)
     return dg.AssetCheckResult(
         passed=not found,
@@ -119,30 +101,18 @@ def consistent(database: Database, slug: str) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(
+@campaign_check(
     asset="thread_classifications",
-    partitions_def=CAMPAIGN_PARTITIONS,
     description="Every newest thread state in which a person wrote to us has a verdict; by the current classifier, or "
     "(then this warns) by the one before until budget, provider or batch allow.",
 )
-def every_answer_has_a_verdict(
-    context: dg.AssetCheckExecutionContext,
-    database: dg.ResourceParam[Database],
-    classifier: dg.ResourceParam[Classifier],
-) -> dg.AssetCheckResult:
-    """Nothing with human words is left unjudged."""
-    return judged(database, classifier, context.partition_key)
-
-
-def judged(database: Database, classifier: Classifier, slug: str) -> dg.AssetCheckResult:
-    """See every_answer_has_a_verdict."""
-    with dagster_failures():
-        store = VerdictStore(database_of_campaign(database, slug))
-        pending = store.unjudged(store.campaign_id(slug), classifier.identity().version)
-        missing = sorted(store.without_any_verdict(pending)) if pending else []
-        is_local = not classifier.is_paid
+def every_answer_has_a_verdict(slug: str, database: Database, classifier: Classifier) -> dg.AssetCheckResult:
+    """Fail while a reply has no verdict at all, or waits for the embedded classifier, which never has to wait."""
+    store = VerdictStore(database_of_campaign(database, slug))
+    pending = store.unjudged(store.campaign_id(slug), classifier.identity().version)
+    missing = sorted(store.without_any_verdict(pending)) if pending else []
     return dg.AssetCheckResult(
-        passed=not (missing or (pending and is_local)),
+        passed=not (missing or (pending and not classifier.is_paid)),
         severity=dg.AssetCheckSeverity.ERROR,
         description=f"{len(pending)} wait for the current classifier." if pending else None,
         metadata={
@@ -157,7 +127,7 @@ def judged(database: Database, classifier: Classifier, slug: str) -> dg.AssetChe
 CHECKS = [
     golden_set,
     attacks_on_golden_set,
-    verdicts_are_consistent,
-    every_answer_has_a_verdict,
-    labels_are_mixed_as_before,
+    verdicts_are_consistent.definition,
+    every_answer_has_a_verdict.definition,
+    labels_are_mixed_as_before.definition,
 ]

@@ -95,13 +95,13 @@ def campaign_metrics(
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]  # with a check beside it, Dagster takes no [None]
     """Facts in, rows out; rows that did not change are left untouched."""
-    return metrics_result(context.partition_key, database, settings, of=config.of, run_id=context.run_id)
+    return count_metrics(context.partition_key, context.run_id, database, settings, of=config.of)
 
 
-def metrics_result(
-    slug: str, database: Database, settings: Settings, *, of: Literal["everybody", "news"], run_id: str
+def count_metrics(
+    slug: str, run_id: str, database: Database, settings: Settings, *, of: Literal["everybody", "news"]
 ) -> dg.MaterializeResult[None]:
-    """What materializing one campaign does, for a run of one and for a run of many."""
+    """What materializing `campaign_metrics` does for one campaign (see refresh/chain.py)."""
     with dagster_failures():
         database = database_of_campaign(database, slug)
         report = count_campaign(database, slug, of=of, run_id=run_id)

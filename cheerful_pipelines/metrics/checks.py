@@ -20,6 +20,7 @@ from cheerful_pipelines.metrics.links import metrics_page
 from cheerful_pipelines.metrics.sheet_tabs import desired_tabs, problem_lines
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.metrics.thread_lines import thread_lines
+from cheerful_pipelines.orchestration.campaign_checks import CampaignCheck
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import Settings
@@ -52,14 +53,14 @@ _RULES = {
 def campaign_metrics_hold_together(
     context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Three rules over the stored rows of the partition's campaign."""
-    yield from hold_together(database, context.partition_key)
-
-
-def hold_together(database: Database, slug: str) -> Iterator[dg.AssetCheckResult]:
-    """See campaign_metrics_hold_together."""
+    """Evaluate the three rules over the stored rows of the partition's campaign."""
     with dagster_failures():
-        rows = MetricStore(database_of_campaign(database, slug)).rows(slug=slug)
+        yield from hold_together(context.partition_key, database)
+
+
+def hold_together(slug: str, database: Database) -> Iterator[dg.AssetCheckResult]:
+    """One result for each rule that must hold for a campaign's stored numbers."""
+    rows = MetricStore(database_of_campaign(database, slug)).rows(slug=slug)
     for name, (rule, _) in _RULES.items():
         broken = rule(rows)
         yield dg.AssetCheckResult(
@@ -108,4 +109,5 @@ def sheet_equals_database(
     )
 
 
+CONSISTENCY = CampaignCheck(campaign_metrics_hold_together, hold_together)
 CHECKS = [campaign_metrics_hold_together, sheet_equals_database]

@@ -1,4 +1,4 @@
-"""Which partitions a campaign's backfill goes through, and in which order. Pure."""
+"""Which partitions a campaign's backfill goes through, and in which order. Reads and writes nothing."""
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.operations.models import BackfillPlan, Stage
+from cheerful_pipelines.refresh.chain import CAMPAIGN_ASSETS
 
 STAGES: tuple[Stage, ...] = ("sheet", "archive", "campaign")
 """The sheet says whose mail is wanted, the archive brings it, the campaign's assets make it into numbers."""
@@ -13,11 +14,8 @@ STAGES: tuple[Stage, ...] = ("sheet", "archive", "campaign")
 ASSETS_OF: dict[Stage, tuple[str, ...]] = {
     "sheet": ("sheet_recipients",),
     "archive": ("gmail_archive",),
-    "campaign": (
-        "email_threads", "thread_classifications", "campaign_metrics", "review_queue", "campaign_report",
-        "metrics_sheet",
-    ),
-}  # fmt: skip
+    "campaign": CAMPAIGN_ASSETS,
+}
 
 
 def plan_backfill(

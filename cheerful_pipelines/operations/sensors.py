@@ -7,7 +7,7 @@ import dagster as dg
 import psutil
 from pydantic import Field
 
-from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_REFRESH, HEALTH, SHEET_IMPORT
+from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, HEALTH, SHEET_IMPORT
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
@@ -23,6 +23,7 @@ from cheerful_pipelines.operations.notify import say
 from cheerful_pipelines.operations.request_backfill import progress_in_words
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
+from cheerful_pipelines.refresh.jobs import CAMPAIGN_REFRESH
 from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database

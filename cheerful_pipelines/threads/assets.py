@@ -53,14 +53,14 @@ def email_threads(
     blobs: dg.ResourceParam[BlobStore],
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[Any]:
-    """One campaign's threads, from stored mail to states."""
-    return threads_result(context.partition_key, database, blobs, settings, run_id=context.run_id)
+    """Rebuild one campaign's threads, from stored mail to states."""
+    return rebuild_threads(context.partition_key, context.run_id, database, blobs, settings)
 
 
-def threads_result(
-    slug: str, database: Database, blobs: BlobStore, settings: Settings, *, run_id: str
+def rebuild_threads(
+    slug: str, run_id: str, database: Database, blobs: BlobStore, settings: Settings
 ) -> dg.MaterializeResult[Any]:
-    """What materializing one campaign does, for a run of one and for a run of many."""
+    """What materializing `email_threads` does for one campaign (see refresh/chain.py)."""
     with dagster_failures():
         report = process_campaign(ThreadStore(database_of_campaign(database, slug)), blobs, slug, run_id=run_id)
     return dg.MaterializeResult(

@@ -6,6 +6,7 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.failures import DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.campaign_checks import campaign_check
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -16,64 +17,46 @@ _SAMPLE = 50
 _MOST_LISTED = 50
 
 
-@dg.asset_check(
+@campaign_check(
     asset="email_threads",
-    partitions_def=CAMPAIGN_PARTITIONS,
     description="Every thread of the campaign has exactly one latest state, belongs to the campaign's own client and "
     "stands in a mailbox of it.",
 )
-def threads_are_whole(
-    context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
-) -> dg.AssetCheckResult:
-    """All counts must be zero."""
-    return whole(database, context.partition_key)
-
-
-def whole(database: Database, slug: str) -> dg.AssetCheckResult:
-    """See threads_are_whole."""
-    with dagster_failures():
-        store = ThreadStore(database_of_campaign(database, slug))
-        counts = store.consistency(store.begin(slug).campaign_id)
+def threads_are_whole(slug: str, database: Database) -> dg.AssetCheckResult:
+    """Count the threads that break one of these rules: all counts must be zero."""
+    store = ThreadStore(database_of_campaign(database, slug))
+    counts = store.consistency(store.begin(slug).campaign_id)
     return dg.AssetCheckResult(passed=not any(counts.values()), metadata=dict(counts))
 
 
 @dg.asset_check(
     asset="email_threads",
     partitions_def=CAMPAIGN_PARTITIONS,
-    description=f"Up to {_SAMPLE} threads, made again from raw mail and events, equal the stored ones byte for byte.",
+    description=f"Up to {_SAMPLE} threads, rebuilt from raw mail and events, equal the stored ones byte for byte.",
 )
 def replayed_sample_is_equal(
     context: dg.AssetCheckExecutionContext,
     database: dg.ResourceParam[Database],
     blobs: dg.ResourceParam[BlobStore],
 ) -> dg.AssetCheckResult:
-    """Another sample at each run, and every night: the run's id is the seed."""
+    """Replay another sample at each run, and every night: the run's id is the seed."""
     with dagster_failures():
         return _replayed(database, blobs, context.partition_key, run_id=context.op_execution_context.run_id)
 
 
-@dg.asset_check(
+@campaign_check(
     asset="email_threads",
-    partitions_def=CAMPAIGN_PARTITIONS,
     description="Threads that fit several campaigns equally well. They are listed here and counted nowhere.",
 )
-def attributions_are_sure(
-    context: dg.AssetCheckExecutionContext, database: dg.ResourceParam[Database]
-) -> dg.AssetCheckResult:
-    """A warning, with the ids that a person needs to decide."""
-    return sure(database, context.partition_key)
-
-
-def sure(database: Database, slug: str) -> dg.AssetCheckResult:
-    """See attributions_are_sure."""
-    with dagster_failures():
-        store = ThreadStore(database_of_campaign(database, slug))
-        rows = store.attributions(store.begin(slug).campaign_id)
-        doubtful = sorted({f"{row.gmail_account_id}/{row.gmail_thread_id}" for row in rows if row.is_ambiguous})
+def attributions_are_sure(slug: str, database: Database) -> dg.AssetCheckResult:
+    """Warn about ambiguous threads, with the ids that a person needs to decide."""
+    store = ThreadStore(database_of_campaign(database, slug))
+    rows = store.attributions(store.begin(slug).campaign_id)
+    ambiguous = sorted({f"{row.gmail_account_id}/{row.gmail_thread_id}" for row in rows if row.is_ambiguous})
     return dg.AssetCheckResult(
-        passed=not doubtful,
+        passed=not ambiguous,
         severity=dg.AssetCheckSeverity.WARN,
-        metadata={"ambiguous_threads": len(doubtful), "threads": doubtful[:_MOST_LISTED]},
+        metadata={"ambiguous_threads": len(ambiguous), "threads": ambiguous[:_MOST_LISTED]},
     )
 
 
@@ -126,4 +109,4 @@ def thread_proof() -> None:
 
 
 JOBS = [thread_proof]
-CHECKS = [threads_are_whole, replayed_sample_is_equal, attributions_are_sure]
+CHECKS = [threads_are_whole.definition, replayed_sample_is_equal, attributions_are_sure.definition]

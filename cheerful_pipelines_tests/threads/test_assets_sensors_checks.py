@@ -8,13 +8,13 @@ import pytest
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.orchestration.retries import DueWork
+from cheerful_pipelines.refresh.sensors import campaign_fanout, decide, work_of_campaigns
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import thread_attribution
 from cheerful_pipelines.threads.assets import ASSETS
 from cheerful_pipelines.threads.checks import CHECKS
-from cheerful_pipelines.threads.sensors import campaign_fanout, decide, work_of_campaigns
 from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore
 from cheerful_pipelines_tests.builders import a_campaign, a_message, an_account
 from cheerful_pipelines_tests.threads.mailroom import Mailroom, answer, pitch

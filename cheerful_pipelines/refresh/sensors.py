@@ -5,16 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 import dagster as dg
 
 from cheerful_pipelines.batches import in_batches
-from cheerful_pipelines.campaigns_refresh import CAMPAIGNS_TAG, campaigns_refresh
-from cheerful_pipelines.jobs import CAMPAIGN_REFRESH
 from cheerful_pipelines.orchestration.retries import DueWork, Work, keys_hash
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
+from cheerful_pipelines.refresh.bulk_refresh import CAMPAIGNS_TAG, bulk_campaign_refresh
+from cheerful_pipelines.refresh.chain import CHAIN, CHAIN_ASSETS, REPORT, SHEET
+from cheerful_pipelines.refresh.jobs import CAMPAIGN_REFRESH
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore
 
 CAMPAIGN_TAG = "cheerful/campaign"
-_CHAIN = ("email_threads", "thread_classifications", "campaign_metrics", "review_queue")
-_JOB = "campaign_refresh"
 ALONE_UP_TO = 6
 """A run of one campaign starts in two seconds and shows best; more of them at once would queue for minutes."""
 CAMPAIGNS_A_RUN = 20
@@ -65,18 +64,18 @@ def decide(
 
 
 def _alone(one: DueWork, pulse: CampaignPulse, tags: Mapping[str, str]) -> dg.RunRequest:
-    assets = list(_CHAIN)
+    assets = list(CHAIN_ASSETS)
     if not pulse.was_reported:  # later ones are the hour's, drawn when numbers have settled
-        assets.append("campaign_report")
+        assets.append(REPORT)
     if pulse.wants_export and not pulse.was_exported:
-        assets.append("metrics_sheet")
+        assets.append(SHEET)
     return dg.RunRequest(
-        job_name=_JOB,
+        job_name=CAMPAIGN_REFRESH.name,
         run_key=one.key,
         partition_key=one.name,
         asset_selection=[dg.AssetKey(name) for name in assets],
         tags={CAMPAIGN_TAG: one.name, **tags},
-        run_config=dg.RunConfig(ops={"campaign_metrics": {"config": {"of": "news"}}}),
+        run_config=dg.RunConfig(ops={step.name: {"config": dict(step.config)} for step in CHAIN if step.config}),
     )
 
 
@@ -84,7 +83,7 @@ def _together(part: Sequence[DueWork], tags: Mapping[str, str]) -> dg.RunRequest
     slugs = [one.name for one in part]
     return dg.RunRequest(
         run_key=f"many:{keys_hash(part)}",
-        job_name=campaigns_refresh.name,
+        job_name=bulk_campaign_refresh.name,
         run_config=dg.RunConfig(ops={"refresh_each": {"config": {"campaigns": slugs}}}),
         tags={CAMPAIGNS_TAG: ",".join(slugs), **tags},
     )
@@ -94,7 +93,7 @@ def _together(part: Sequence[DueWork], tags: Mapping[str, str]) -> dg.RunRequest
     name="campaign_fanout",
     kinds=["campaign"],
     cursor=FanoutCursor,
-    jobs=[CAMPAIGN_REFRESH, campaigns_refresh],
+    jobs=[CAMPAIGN_REFRESH, bulk_campaign_refresh],
     minimum_interval_seconds=2,  # the daemon looks every 5 s; with 5 here, jitter would make that 10
     description="Asks for a run of exactly those campaigns that new mail or an import touched.",
 )

@@ -1,31 +1,25 @@
-"""Many campaigns brought up to date in one run: where a hundred mailboxes get mail at once, runs of one cost minutes.
+"""Many campaigns refreshed in one run: if a hundred mailboxes get mail at once, a run per campaign takes minutes.
 
-Does what `campaign_refresh` does for one, by the same functions, one campaign after the other, and logs what each
-asset's own run would: a materialization and the checks' results for each partition. The replay of a sample stays with
-the runs of one and with the night.
+Goes through the chain for one campaign after the other and logs what each asset's own run would: a materialization and
+the checks' results for each partition, without those in `chain.ONLY_ALONE`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
 
-from cheerful_pipelines.classification import checks as classification_checks
-from cheerful_pipelines.classification.assets import classifications_result, review_result
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.errors import TransientError
 from cheerful_pipelines.failures import DATABASE_RETRY, as_failure, failure_class_of, told
 from cheerful_pipelines.logs import get_logger, log_fields
-from cheerful_pipelines.metrics import checks as metrics_checks
-from cheerful_pipelines.metrics.assets import metrics_result
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import unit_of
+from cheerful_pipelines.refresh.chain import CHAIN, Step
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.threads import checks as thread_checks
-from cheerful_pipelines.threads.assets import threads_result
 
 logger = get_logger(__name__)
 
@@ -53,13 +47,14 @@ def refresh_each(
 
     The run fails in the end and names them, and nothing is repeated within it.
     """
+    resources = {"database": database, "blobs": blobs, "classifier": classifier, "settings": settings}
     failures = WorkFailureStore(database.for_every_client())
     errors: dict[str, BaseException] = {}
     for slug in config.campaigns:
         unit, watermark = unit_of(context.run, "campaign", slug)
         with log_fields(campaign=slug, partition=slug):
             try:
-                for event in _refreshed(slug, database, blobs, classifier, settings, run_id=context.run_id):
+                for event in _refreshed(slug, context.run_id, resources):
                     context.log_event(event)  # type: ignore[arg-type]  # its annotation leaves out what it takes
                 failures.clear([unit])
                 logger.info("campaign_done")
@@ -92,45 +87,43 @@ def _record(failures: WorkFailureStore, unit: str, error: BaseException, *, run_
         logger.warning("failure_not_recorded", unit=unit, error=type(second).__name__)
 
 
-def _refreshed(
-    slug: str, database: Database, blobs: BlobStore, classifier: Classifier, settings: Settings, *, run_id: str
-) -> Iterator[Event]:
-    threads = threads_result(slug, database, blobs, settings, run_id=run_id)
-    yield _materialization("email_threads", slug, threads)
-    yield _evaluation("email_threads", "threads_are_whole", slug, thread_checks.whole(database, slug))
-    yield _evaluation("email_threads", "attributions_are_sure", slug, thread_checks.sure(database, slug))
-    verdicts = classifications_result(slug, database, classifier, settings, run_id=run_id)
-    yield _materialization("thread_classifications", slug, verdicts)
-    for name, result in (
-        ("verdicts_are_consistent", classification_checks.consistent(database, slug)),
-        ("every_answer_has_a_verdict", classification_checks.judged(database, classifier, slug)),
-        ("labels_are_mixed_as_before", classification_checks.mixed_as_before(database, slug)),
-    ):
-        yield _evaluation("thread_classifications", name, slug, result)
-    numbers = metrics_result(slug, database, settings, of="news", run_id=run_id)
-    yield _materialization("campaign_metrics", slug, numbers)
-    for result in (*(numbers.check_results or ()), *metrics_checks.hold_together(database, slug)):
-        yield _evaluation("campaign_metrics", result.check_name or "", slug, result)
-    yield _materialization("review_queue", slug, review_result(slug, database, settings))
+def _refreshed(slug: str, run_id: str, resources: Mapping[str, Any]) -> Iterator[Event]:
+    """Go through the chain; each event is what the asset's own run would log."""
+    for step in CHAIN:
+        result = step.result(slug, run_id, resources)
+        yield _materialization(step, slug, result)
+        for check in result.check_results or ():
+            yield _evaluation(slug, check._replace(asset_key=step.asset.key))
+        for checks in step.checks:
+            for check in checks.results(slug, resources):
+                yield _evaluation(slug, check)
 
 
-def _materialization(asset: str, slug: str, result: dg.MaterializeResult[Any]) -> dg.AssetMaterialization:
-    tags = {} if result.data_version is None else {"dagster/data_version": result.data_version.value}
-    return dg.AssetMaterialization(asset_key=asset, partition=slug, metadata=result.metadata, tags=tags)
+def _materialization(step: Step, slug: str, result: dg.MaterializeResult[Any]) -> dg.AssetMaterialization:
+    """With the tags by which Dagster tells whether a partition is stale."""
+    tags = {"dagster/code_version": step.asset.code_versions_by_key[step.asset.key] or ""}
+    if result.data_version is not None:
+        tags |= {"dagster/data_version": result.data_version.value, "dagster/data_version_is_user_provided": "true"}
+    return dg.AssetMaterialization(asset_key=step.name, partition=slug, metadata=result.metadata, tags=tags)
 
 
-def _evaluation(asset: str, name: str, slug: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+def _evaluation(slug: str, result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
     return dg.AssetCheckEvaluation(
-        asset_key=dg.AssetKey(asset), check_name=name, partition=slug, passed=bool(result.passed),
-        metadata=result.metadata, severity=result.severity, description=result.description,
-    )  # fmt: skip
+        asset_key=dg.AssetKey.from_coercible(result.asset_key or ()),
+        check_name=result.check_name or "",
+        partition=slug,
+        passed=bool(result.passed),
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+    )
 
 
 @dg.job(
-    name="campaigns_refresh",
-    description="Many campaigns from stored mail to numbers in one run. The fan-out sensor asks for it where more than "
+    name="bulk_campaign_refresh",
+    description="Many campaigns from stored mail to numbers in one run. The fan-out sensor asks for it if more than "
     "a handful are behind at once.",
 )
-def campaigns_refresh() -> None:
-    """One op."""
+def bulk_campaign_refresh() -> None:
+    """Refresh the campaigns named in the config, one after the other."""
     refresh_each()

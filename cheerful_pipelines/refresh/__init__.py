@@ -1,0 +1,1 @@
+"""The campaign chain from stored mail to numbers: declared once, run for one campaign or for many."""
