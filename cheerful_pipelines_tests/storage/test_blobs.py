@@ -29,7 +29,7 @@ def test_a_folder_that_cannot_be_made_is_transient_and_works_after_the_repair(tm
 
 @pytest.mark.parametrize("error", [None, FileExistsError, PermissionError, NotADirectoryError, ConnectionResetError])
 def test_a_run_whose_resources_meet_it_is_retried_soon(tmp_path: Path, error: type[OSError] | None) -> None:
-    """Seen in a drill: resources are made outside the body that classifies errors, and the units waited as for a bug."""
+    """Resources are made outside the body that classifies errors; seen in a drill: the units waited as for a bug."""
 
     def resource(_context: dg.InitResourceContext) -> BlobStore:
         if error is not None:
@@ -47,5 +47,6 @@ def test_a_run_whose_resources_meet_it_is_retried_soon(tmp_path: Path, error: ty
     with dg.DagsterInstance.ephemeral() as instance:
         run_id = job.execute_in_process(instance=instance, raise_on_error=False).run_id
         run = instance.get_run_by_id(run_id)
-        assert run is not None and run.status == dg.DagsterRunStatus.FAILURE
+        assert run is not None
+        assert run.status == dg.DagsterRunStatus.FAILURE
         assert run_failure(instance, run).failure_class == "transient"
