@@ -36,12 +36,21 @@ LONGEST_WAIT_IN_A_RUN_SECONDS = 60.0
 
 logger = get_logger(__name__)
 
+
+def _operating_system_errors(of: type[OSError]) -> Iterator[str]:
+    """The names of OSError and of what Python derives from it, such as FileExistsError and ConnectionResetError."""
+    yield of.__name__
+    for derived in of.__subclasses__():
+        if derived.__module__ == "builtins":
+            yield from _operating_system_errors(derived)
+
+
 _INTERRUPTS = (KeyboardInterrupt, SystemExit, DagsterExecutionInterruptedError)
 _CLASS_OF_NAME: Mapping[str, FailureClass] = {
     **dict.fromkeys(("DagsterExecutionInterruptedError", "KeyboardInterrupt", "SystemExit"), "interrupted"),
     **dict.fromkeys(("TransientError", "SlowCallError", "StaleStateError"), "transient"),
-    **dict.fromkeys(("OperationalError", "InterfaceError", "ConnectionError", "ConnectionResetError"), "transient"),
-    **dict.fromkeys(("ConnectionRefusedError", "BrokenPipeError", "TimeoutError", "OSError"), "transient"),
+    **dict.fromkeys(("OperationalError", "InterfaceError"), "transient"),
+    **dict.fromkeys(_operating_system_errors(OSError), "transient"),
     **dict.fromkeys(("DagsterUserCodeUnreachableError", "DagsterLaunchFailedError", "_InactiveRpcError"), "crashed"),
     "ThrottledError": "throttled",
     "AuthError": "auth",

@@ -86,7 +86,12 @@ def _file_error(error: OSError) -> CheerfulError:
 
 def _service_error(error: Exception) -> CheerfulError | None:
     """By the names of the libraries: importing them takes a second, and here is no client."""
-    module = type(error).__module__.partition(".")[0]
+    module, name = type(error).__module__.partition(".")[0], type(error).__name__
+    if module == "dagster" and (name == "DagsterHomeNotSetError" or "DAGSTER_HOME" in str(error)):
+        return ConfigurationError(
+            "DAGSTER_HOME is not set, or is not the folder of a Dagster instance.",
+            what_to_do='Run eval "$(./infra/dev.sh env)" first, or set DAGSTER_HOME as the daemon has it.',
+        )
     if module == "obstore":
         return TransientError(
             f"The store of raw mail did not do it ({type(error).__name__}).",

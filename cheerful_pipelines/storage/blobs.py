@@ -35,6 +35,9 @@ def sha256_hex(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+_CHECK_FOLDER = "Check the disk or mount behind CHEERFUL_BLOB_URL; what waits is done by itself then."
+
+
 @contextlib.contextmanager
 def _passing_errors() -> Iterator[None]:
     """A bucket or disk that is away or full raises TransientError, in words; other errors stay as they are."""
@@ -64,12 +67,21 @@ class BlobStore:
 
     @classmethod
     def from_url(cls, url: str) -> "BlobStore":
-        """`file:///folder`, `memory:///`, or what obstore takes: `s3://bucket/prefix`, credentials by AWS_*."""
+        """`file:///folder`, `memory:///`, or what obstore takes: `s3://bucket/prefix`, credentials by AWS_*.
+
+        Raises ConfigurationError for a URL that cannot be read, TransientError for a folder that cannot be used now.
+        """
         parsed = urlparse(url)
         if parsed.scheme == "file":
             folder = Path(url2pathname(parsed.path))
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            return cls(LocalStore(folder), folder=folder)
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except OSError as error:  # a mount that is away, a disk that is full, a file in its place
+                raise TransientError(
+                    f"The folder of the blob store cannot be used ({type(error).__name__}).", what_to_do=_CHECK_FOLDER
+                ) from error
+            with _passing_errors():
+                return cls(LocalStore(folder), folder=folder)
         if parsed.scheme == "memory":
             return cls(MemoryStore())
         try:
@@ -101,10 +113,7 @@ class BlobStore:
         compressed = self._read(self._path(key)) or self._read(self._path(key, _SET_ASIDE))
         if compressed is None:
             if self._folder is not None and not (self._folder / "raw").is_dir():
-                raise TransientError(
-                    "The folder of the blob store is not there, or empty.",
-                    what_to_do="Check the disk or mount behind CHEERFUL_BLOB_URL; what waits is done by itself then.",
-                )
+                raise TransientError("The folder of the blob store is not there, or empty.", what_to_do=_CHECK_FOLDER)
             raise NotFoundError(
                 f"Raw mail {key} is not in the blob store.",
                 what_to_do="Check CHEERFUL_BLOB_URL; rematerialize gmail_archive for the month to fetch it again.",

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import pytest
 
 from cheerful_pipelines.cli import entry
@@ -203,3 +204,15 @@ def test_a_reader_that_has_seen_enough_is_no_error(installation: None, database:
     )  # fmt: skip
 
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("home", [None, "relative/folder"])
+def test_without_the_home_of_dagster_a_command_says_how_to_set_it(
+    monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("DAGSTER_HOME", home)
+
+    with pytest.raises(CheerfulError, match="DAGSTER_HOME is not set, or is not the folder"), entry.expected_errors():
+        dg.DagsterInstance.get()
