@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import dagster as dg
 import pytest
 import sqlalchemy as sa
 from hypothesis import given
@@ -14,7 +15,7 @@ from cheerful_pipelines.gmail.connection import connect
 from cheerful_pipelines.gmail.credentials import credentials_info
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.storage import secrets
-from cheerful_pipelines_tests.builders import CREDENTIALS_KEY
+from cheerful_pipelines_tests.builders import CREDENTIALS_KEY, an_account
 from cheerful_pipelines_tests.gmail.test_gmail_assets import ALIASES, Installation
 
 GOOD = {"type": "authorized_user", **dict.fromkeys(("refresh_token", "client_id", "client_secret"), "x")}
@@ -86,6 +87,19 @@ def test_one_mailbox_with_a_damaged_row_must_be_connected_again_and_the_others_g
     assert after_the_run.status == "needs_reauth"
     assert "connect the account again: cheerful accounts add." in str(after_the_run.status_reason).lower()
     assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["mia", "zoe"]
+
+
+def test_a_mailbox_that_was_connected_again_is_synced_within_a_tick(installation: Installation) -> None:
+    good = installation.google.credentials_json("max@brand.example")
+    _store(installation, "max", "v1:zzz")
+    installation.sync(accounts=list(ALIASES), tags={"cheerful/sync": "live"})
+    before = installation.tick()
+    an_account(installation.database, alias="max", address="max@brand.example", credentials_json=good)
+    (request,) = installation.tick()
+
+    assert isinstance(before[0], dg.SkipReason)
+    assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max"]
+    assert installation.failures == {}
 
 
 def test_a_poll_finds_damaged_credentials_too(installation: Installation) -> None:
