@@ -12,7 +12,15 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.campaigns import registry_store as registry
-from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, AccountMark, Campaign, CampaignMark, Client, GmailAccount
+from cheerful_pipelines.campaigns.models import (
+    SOURCE_FIELDS,
+    AccountMark,
+    Campaign,
+    CampaignMark,
+    Client,
+    GmailAccount,
+    missing_mark,
+)
 from cheerful_pipelines.core.short_names import require_short_name
 from cheerful_pipelines.errors import AuthError, CheerfulError, ConfigurationError, NotFoundError, PermanentError
 from cheerful_pipelines.storage import secrets
@@ -409,13 +417,15 @@ class CampaignStore:
             )
 
     def account_mark(self, account_id: UUID) -> AccountMark:
-        """How far the mailbox has come."""
+        """How far the mailbox has come. Raises PermanentError if it has no mark row."""
         with self._database.transaction() as connection:
             row = (
                 connection.execute(sa.select(account_mark).where(account_mark.c.gmail_account_id == account_id))
                 .mappings()
-                .one()
+                .one_or_none()
             )
+        if row is None:
+            raise missing_mark()
         return AccountMark.model_validate({name: row[name] for name in AccountMark.model_fields})
 
     def campaign_mark(self, campaign_id: UUID) -> CampaignMark:

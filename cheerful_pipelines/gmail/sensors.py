@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.campaigns.models import GmailAccount, missing_mark
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import SlowCallError
 from cheerful_pipelines.failures import API_RETRY, as_failure, failure_class_of, told
@@ -121,9 +121,13 @@ def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Databa
         slow=cursor.silent,
         most=MAILBOXES_A_TICK,
     )
-    answers = _POLLS.ask(
-        turn.names, lambda alias: clients.polling_client(accounts[alias]).profile().history_id, slow=cursor.silent
-    )
+
+    def newest(alias: str) -> int:
+        if not by_alias[alias].has_mark:
+            raise missing_mark()
+        return clients.polling_client(accounts[alias]).profile().history_id
+
+    answers = _POLLS.ask(turn.names, newest, slow=cursor.silent)
     polled = Polled({}, [], {}, answers.not_asked)
     for alias in (*answers.late, *answers.hanging):
         polled.silent[alias] = SlowCallError(f"The mailbox {alias} did not answer a poll in time.")

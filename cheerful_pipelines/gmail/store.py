@@ -15,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.campaigns.models import GmailAccount, missing_mark
 from cheerful_pipelines.errors import CheerfulError, NotFoundError, PermanentError, PoisonError, TransientError
 from cheerful_pipelines.gmail.dead_letter_store import Owner, bury, clear_suspicion, resolve
 from cheerful_pipelines.gmail.models import (
@@ -272,11 +272,10 @@ class MailStore:
         """Everything in scope since `start` is stored, up to the history id: the live mark stands from here on."""
         with self._database.transaction() as connection:
             _advance(connection, account_id, history_id)
-            connection.execute(
-                sa.update(account_mark)
-                .where(account_mark.c.gmail_account_id == account_id)
-                .values(listing_history_id=None, listing_from=None, listing_before=None, stored_from=start)
-            )
+            _mark(
+                connection, account_id,
+                listing_history_id=None, listing_from=None, listing_before=None, stored_from=start,
+            )  # fmt: skip
 
     def note_listed(self, account_id: UUID, gmail_message_ids: Sequence[str]) -> None:
         """A part of a first listing is done: the next run begins at its oldest stored message."""
@@ -310,11 +309,7 @@ class MailStore:
                 .group_by(columns.kind)
             ).all()
             _advance(connection, account_id, history_id)
-            connection.execute(
-                sa.update(account_mark)
-                .where(account_mark.c.gmail_account_id == account_id)
-                .values(gap_from_seq=None, stored_from=start)
-            )
+            _mark(connection, account_id, gap_from_seq=None, stored_from=start)
         return Counter({kind: count for kind, count in found})
 
     def note_progress(self, account_id: UUID) -> None:
@@ -323,9 +318,7 @@ class MailStore:
 
     def _mark(self, account_id: UUID, **values: Any) -> None:
         with self._database.transaction() as connection:
-            connection.execute(
-                sa.update(account_mark).where(account_mark.c.gmail_account_id == account_id).values(**values)
-            )
+            _mark(connection, account_id, **values)
 
     def sync_targets(self) -> list[SyncTarget]:
         """Every account with its mark and the start of its earliest campaign: one query a sensor tick."""
@@ -334,12 +327,13 @@ class MailStore:
                 gmail_account.c.alias,
                 gmail_account.c.status,
                 gmail_account.c.not_before,
+                account_mark.c.gmail_account_id.is_not(None).label("has_mark"),
                 account_mark.c.live_history_id,
-                account_mark.c.progress,
+                sa.func.coalesce(account_mark.c.progress, 0).label("progress"),
                 sa.func.min(campaign.c.starts_at).label("first_needed"),
                 sa.and_(gmail_account.c.scope == "campaign", sa.text(HAS_NEW_RECIPIENTS)).label("has_new_recipients"),
             )
-            .join(account_mark, account_mark.c.gmail_account_id == gmail_account.c.id)
+            .outerjoin(account_mark, account_mark.c.gmail_account_id == gmail_account.c.id)
             .outerjoin(campaign_sender, campaign_sender.c.gmail_account_id == gmail_account.c.id)
             .outerjoin(campaign, campaign.c.id == campaign_sender.c.campaign_id)
             .group_by(gmail_account.c.id, account_mark.c.gmail_account_id)
@@ -376,11 +370,7 @@ class MailStore:
                     )
                 ).scalars()
             )
-            connection.execute(
-                sa.update(account_mark)
-                .where(account_mark.c.gmail_account_id == account_id)
-                .values(archive_complete_from=_unbroken_back(months), archive_marked_at=sa.func.now())
-            )
+            _mark(connection, account_id, archive_complete_from=_unbroken_back(months), archive_marked_at=sa.func.now())
 
     def complete_months(self) -> dict[str, set[date]]:
         """First days of the complete months by account alias."""
@@ -682,14 +672,21 @@ def _record(
 
 
 def _advance(connection: sa.Connection, account_id: UUID, history_id: int) -> None:
-    connection.execute(
-        sa.update(account_mark)
-        .where(account_mark.c.gmail_account_id == account_id)
-        .values(
-            live_history_id=sa.func.greatest(sa.func.coalesce(account_mark.c.live_history_id, 0), history_id),
-            live_marked_at=sa.func.now(),
-        )
+    _mark(
+        connection,
+        account_id,
+        live_history_id=sa.func.greatest(sa.func.coalesce(account_mark.c.live_history_id, 0), history_id),
+        live_marked_at=sa.func.now(),
     )
+
+
+def _mark(connection: sa.Connection, account_id: UUID, **values: Any) -> None:
+    """Change the mailbox's mark row. Raises PermanentError if there is none: what a mark stands for would be lost."""
+    changed = connection.execute(
+        sa.update(account_mark).where(account_mark.c.gmail_account_id == account_id).values(**values)
+    ).rowcount
+    if not changed:
+        raise missing_mark()
 
 
 def _unbroken_back(months: set[date]) -> date | None:
