@@ -133,6 +133,7 @@ def rotate_key() -> None:
 @app.command("reparse")
 def reparse(alias: Annotated[str, typer.Argument(help="The account.")]) -> None:
     """Read stored mail again that an older version of the parser read. Asks nothing of Gmail."""
+    from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
     from cheerful_pipelines.gmail.store import MailStore
     from cheerful_pipelines.storage.blobs import BlobStore
 
@@ -142,6 +143,10 @@ def reparse(alias: Annotated[str, typer.Argument(help="The account.")]) -> None:
     while count := store.reparse(account, run_id="cheerful accounts reparse"):
         total += count
     print(f"{total} messages were read again; their threads follow by themselves")
+    waiting = DeadLetterStore(store.database).backlog(account.id, stage="parse")
+    if waiting:
+        reasons = ", ".join(f"{code}: {count}" for code, count in sorted(waiting.items()))
+        print(f"{sum(waiting.values())} could not be read and wait as dead letters ({reasons})")
 
 
 class _Wanted(NamedTuple):

@@ -149,18 +149,19 @@ class MailStore:
 
         Call it until it returns 0. A changed row gets an event, so that its threads are looked at again. A message
         that cannot be read, or whose raw mail is lost or damaged, gets a dead letter (stage `parse`), keeps its
-        row, and is tried again once that letter is due.
+        row, and is tried again once that letter is due. So does one whose new reading Postgres refuses.
         """
         while rows := self._to_reparse(account.id, most):
             read, failed = self._parse_again(rows)
             with self._database.transaction() as connection:
                 _take_ingest_lock(connection)
                 for row, parsed in read:
-                    _read_again(connection, account.id, row, parsed, run_id)
+                    if (refused := _read_again_or_not(connection, account.id, row, parsed, run_id)) is not None:
+                        failed[row.gmail_message_id] = refused
                 for one, code in failed.items():
                     bury(connection, account, one, stage="parse", reason_code=code, run_id=run_id)
-            if read:
-                return len(read)
+            if changed := len(rows) - len(failed):
+                return changed
         return 0
 
     def _to_reparse(self, account_id: UUID, most: int) -> Sequence[Any]:
@@ -201,9 +202,18 @@ class MailStore:
         return read, failed
 
     def store_fetched(self, account: GmailAccount, messages: Sequence[FetchedMessage], *, run_id: str) -> StoreReport:
-        """Parse and store copies."""
-        mails = [ParsedMail(found, parse_message(found.raw)) for found in messages]
-        return self.apply(account, mails=mails, run_id=run_id)
+        """Parse and store copies; what cannot be parsed becomes a dead letter."""
+        mails, poisoned = list[ParsedMail](), list[Poisoned]()
+        for found in messages:
+            try:
+                mails.append(ParsedMail(found, parse_message(found.raw)))
+            except PoisonError as error:
+                poisoned.append(Poisoned(found.gmail_message_id, "parse", error.reason_code))
+        report = self.apply(account, mails=mails, run_id=run_id)
+        with self._database.transaction() as connection:
+            for one in poisoned:
+                bury(connection, account, one[0], stage=one.stage, reason_code=one.reason_code, run_id=run_id)
+        return report.model_copy(update={"dead": report.dead + len(poisoned)})
 
     def apply_label_changes(self, account: GmailAccount, changes: Iterable[LabelChange], *, run_id: str) -> int:
         """Put labels on stored copies; returns how many changed. Unknown ids are ignored."""
@@ -484,9 +494,14 @@ def _insert_or_bury(connection: sa.Connection, account: GmailAccount, new: Seque
         if len(new) > 1:
             middle = len(new) // 2
             return sum(_insert_or_bury(connection, account, part, run_id) for part in (new[:middle], new[middle:]))
-        code = type(getattr(error, "orig", None) or error).__name__
-        bury(connection, account, new[0].fetched.gmail_message_id, stage="store", reason_code=code, run_id=run_id)
+        one = new[0].fetched.gmail_message_id
+        bury(connection, account, one, stage="store", reason_code=_code_of(error), run_id=run_id)
         return 1
+
+
+def _code_of(error: Exception) -> str:
+    """Reason of a dead letter: the class of Postgres' error, or of what kept the statement from being made."""
+    return type(getattr(error, "orig", None) or error).__name__
 
 
 _DATA_CLASSES = ("22", "23", "54", "XX")
@@ -559,10 +574,26 @@ def _canonical_ids(connection: sa.Connection, user_id: UUID, new: Sequence[_Prep
     return {key: number for key, number in rows}
 
 
+def _read_again_or_not(
+    connection: sa.Connection, account_id: UUID, row: Any, parsed: ParsedMessage, run_id: str
+) -> str | None:
+    """Put a new reading into the row. Returns the reason if Postgres refuses it: that is one message's fault."""
+    try:
+        with connection.begin_nested():
+            _read_again(connection, account_id, row, parsed, run_id)
+        return None
+    except Exception as error:
+        if not _lies_in_data(error):
+            raise
+        return _code_of(error)
+
+
 def _read_again(connection: sa.Connection, account_id: UUID, row: Any, parsed: ParsedMessage, run_id: str) -> None:
     stored = connection.execute(
         sa.select(gmail_message.c.gmail_thread_id, gmail_message.c.label_ids).where(gmail_message.c.id == row.id)
-    ).one()
+    ).one_or_none()
+    if stored is None:  # its person was erased meanwhile
+        return
     seq = _record(
         connection, account_id, row.gmail_message_id, stored.gmail_thread_id, "labels", stored.label_ids, run_id
     )

@@ -153,6 +153,18 @@ def test_a_damaged_blob_is_never_given_out(tmp_path: Path) -> None:
             store.get(key)
 
 
+def test_a_damaged_blob_that_claims_to_be_huge_is_damaged(tmp_path: Path) -> None:
+    store = BlobStore.from_url(tmp_path.as_uri())
+    key = store.put(b"one mail" * 50)
+    (path,) = tmp_path.rglob("*.zst")
+    content = path.read_bytes()
+    eight_bytes_of_size = bytes([content[4] | 0xC0]) + (2**62).to_bytes(8, "little")
+    path.write_bytes(content[:4] + eight_bytes_of_size + content[7:])
+
+    with pytest.raises(PermanentError, match="damaged"):
+        store.get(key)
+
+
 def test_a_missing_blob_says_what_to_do() -> None:
     with pytest.raises(NotFoundError, match="CHEERFUL_BLOB_URL"):
         BlobStore.from_url("memory:///").get("0" * 64)
