@@ -8,6 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
+from cheerful_pipelines.errors import PermanentError
+
 CampaignType = Literal["GIFTING", "PAID_PROMOTION"]
 CampaignStatus = Literal["DRAFT", "ACTIVE", "COMPLETED"]
 SOURCE_FIELDS = ("spreadsheet_id", "sheet_tab", "sheet_gid", "sheet_range", "header_row", "column_mapping")
@@ -90,6 +92,15 @@ class AccountMark(BaseModel):
     stored_from: datetime | None = None
     """Everything in the account's scope since then is stored."""
     archive_complete_from: date | None
+
+
+def missing_mark() -> PermanentError:
+    """The error of a mailbox without a row in `account_mark`: it cannot be told what of it is stored."""
+    return PermanentError(
+        "This mailbox has no row in account_mark: how far it was synced is not known, so nothing of it is synced.",
+        what_to_do="Restore the row from a backup; or connect the account again (cheerful accounts add), which makes "
+        "a new one: the mailbox is then listed from its beginning, and nothing is stored twice.",
+    )
 
 
 class CampaignMark(BaseModel):

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 import sqlalchemy as sa
@@ -12,9 +12,17 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.campaigns import registry_store as registry
-from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, AccountMark, Campaign, CampaignMark, Client, GmailAccount
+from cheerful_pipelines.campaigns.models import (
+    SOURCE_FIELDS,
+    AccountMark,
+    Campaign,
+    CampaignMark,
+    Client,
+    GmailAccount,
+    missing_mark,
+)
 from cheerful_pipelines.core.short_names import require_short_name
-from cheerful_pipelines.errors import NotFoundError, PermanentError
+from cheerful_pipelines.errors import AuthError, CheerfulError, ConfigurationError, NotFoundError, PermanentError
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.engine import EVERY_CLIENT, Database
 from cheerful_pipelines.storage.tables import (
@@ -40,6 +48,14 @@ def database_of_campaign(database: Database, slug: str) -> Database:
 def database_of_account(database: Database, alias: str) -> Database:
     """The database as the mailbox's client may see it. Raises NotFoundError."""
     return database.for_client(CampaignStore(database).account(alias).user_id)
+
+
+class Resealed(NamedTuple):
+    """What `reseal_credentials` did."""
+
+    opened: int
+    failed: Mapping[str, CheerfulError]
+    """Why the credentials of these mailboxes (by alias) could not be opened."""
 
 
 class CampaignStore:
@@ -314,29 +330,58 @@ class CampaignStore:
         return found[0]
 
     def account_credentials(self, account_id: UUID, *, keys: Sequence[str]) -> str | None:
-        """The account's credentials JSON, unsealed by one of the keys. Raises ConfigurationError for another key."""
+        """The account's credentials JSON, unsealed by one of the keys.
+
+        Raises AuthError if they are damaged, or were sealed with another key while others open with ours: then this
+        mailbox alone must be connected again. Raises ConfigurationError if our keys open nobody's.
+        """
         with self._database.transaction() as connection:
             sealed = connection.execute(
                 sa.select(gmail_account.c.sealed_credentials).where(gmail_account.c.id == account_id)
             ).scalar_one()
-        return None if sealed is None else secrets.unseal(sealed, keys=keys)
+        try:
+            return None if sealed is None else secrets.unseal(sealed, keys=keys)
+        except ConfigurationError as error:
+            if not self._opens_any(keys):
+                raise
+            raise AuthError(
+                "The stored credentials of this mailbox were sealed with another key than those of other mailboxes.",
+                what_to_do=error.what_to_do,
+            ) from error
 
-    def reseal_credentials(self, *, keys: Sequence[str]) -> int:
-        """Seal all stored credentials with the first of the keys, in one transaction; returns how many there are."""
+    def _opens_any(self, keys: Sequence[str]) -> bool:
+        ours = [gmail_account.c.sealed_credentials.startswith(secrets.was_sealed_with(key)) for key in keys]
+        with self._database.transaction() as connection:
+            return bool(connection.execute(sa.select(sa.exists().where(sa.or_(*ours)))).scalar_one())
+
+    def reseal_credentials(self, *, keys: Sequence[str]) -> "Resealed":
+        """Seal all stored credentials with the first of the keys, in one transaction.
+
+        Those that none of the keys opens stay as they are, and are named. Raises what the first of them raised if no
+        credentials could be opened: then it is the keys that are wrong.
+        """
+        failed: dict[str, CheerfulError] = {}
         with self._database.transaction() as connection:
             rows = connection.execute(
-                sa.select(gmail_account.c.id, gmail_account.c.sealed_credentials)
+                sa.select(gmail_account.c.id, gmail_account.c.alias, gmail_account.c.sealed_credentials)
                 .where(gmail_account.c.sealed_credentials.is_not(None))
+                .order_by(gmail_account.c.alias)
                 .with_for_update()
             ).all()
-            for account_id, sealed in rows:
-                opened = secrets.unseal(sealed, keys=keys)
+            for account_id, alias, sealed in rows:
+                try:
+                    opened = secrets.unseal(sealed, keys=keys)
+                except (AuthError, ConfigurationError) as error:
+                    failed[alias] = error
+                    continue
                 connection.execute(
                     sa.update(gmail_account)
                     .where(gmail_account.c.id == account_id)
                     .values(sealed_credentials=secrets.seal(opened, key_hex=keys[0]))
                 )
-        return len(rows)
+        if failed and len(failed) == len(rows):
+            raise next(iter(failed.values()))
+        return Resealed(len(rows) - len(failed), failed)
 
     def set_account_status(self, account_id: UUID, *, status: str, reason: str | None) -> bool:
         """Change the status. True where it was another before: the moment for one alert."""
@@ -372,13 +417,15 @@ class CampaignStore:
             )
 
     def account_mark(self, account_id: UUID) -> AccountMark:
-        """How far the mailbox has come."""
+        """How far the mailbox has come. Raises PermanentError if it has no mark row."""
         with self._database.transaction() as connection:
             row = (
                 connection.execute(sa.select(account_mark).where(account_mark.c.gmail_account_id == account_id))
                 .mappings()
-                .one()
+                .one_or_none()
             )
+        if row is None:
+            raise missing_mark()
         return AccountMark.model_validate({name: row[name] for name in AccountMark.model_fields})
 
     def campaign_mark(self, campaign_id: UUID) -> CampaignMark:

@@ -14,6 +14,7 @@ from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.cli.waiting import waiting_mailboxes
 from cheerful_pipelines.core.short_names import require_short_name
 from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.gmail.credentials import FIELDS, missing_fields
 from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.secrets import key_id
 
@@ -121,13 +122,18 @@ def rotate_key() -> None:
     Running processes go on: start them with both keys first, run this, then take the previous one away.
     """
     settings = load_settings()
-    count = campaign_store().reseal_credentials(keys=settings.credentials_keys())
-    print(f"{count} accounts are sealed with key {key_id(settings.require_credentials_key())}")
+    resealed = campaign_store().reseal_credentials(keys=settings.credentials_keys())
+    print(f"{resealed.opened} accounts are sealed with key {key_id(settings.require_credentials_key())}")
+    for alias, error in resealed.failed.items():
+        print(f"{alias}: {error}", file=sys.stderr)
+    if resealed.failed:
+        raise typer.Exit(1)
 
 
 @app.command("reparse")
 def reparse(alias: Annotated[str, typer.Argument(help="The account.")]) -> None:
     """Read stored mail again that an older version of the parser read. Asks nothing of Gmail."""
+    from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
     from cheerful_pipelines.gmail.store import MailStore
     from cheerful_pipelines.storage.blobs import BlobStore
 
@@ -137,6 +143,10 @@ def reparse(alias: Annotated[str, typer.Argument(help="The account.")]) -> None:
     while count := store.reparse(account, run_id="cheerful accounts reparse"):
         total += count
     print(f"{total} messages were read again; their threads follow by themselves")
+    waiting = DeadLetterStore(store.database).backlog(account.id, stage="parse")
+    if waiting:
+        reasons = ", ".join(f"{code}: {count}" for code, count in sorted(waiting.items()))
+        print(f"{sum(waiting.values())} could not be read and wait as dead letters ({reasons})")
 
 
 class _Wanted(NamedTuple):
@@ -201,23 +211,16 @@ def _readable_json(path: Path) -> str:
         info = json.loads(text)
     except ValueError:  # not UTF-8, not JSON
         info = None
-    wanted = _FIELDS.get(str(info.get("type"))) if isinstance(info, dict) else None
+    wanted = FIELDS.get(str(info.get("type"))) if isinstance(info, dict) else None
     if wanted is None:
         raise ConfigurationError(
             f"{path.name} is not a credentials file.",
             what_to_do='It must be JSON with "type" authorized_user or service_account.',
         )
-    missing = [field for field in wanted if not (isinstance(info.get(field), str) and info[field])]
+    missing = missing_fields(info, wanted)
     if missing:
         raise ConfigurationError(
             f"The credentials file {path.name} has no {', '.join(missing)}.",
             what_to_do="Use the file as Google gave it.",
         )
     return text
-
-
-_FIELDS = {
-    "authorized_user": ("refresh_token", "client_id", "client_secret"),
-    "service_account": ("client_email", "private_key", "token_uri"),
-}
-"""What google-auth needs of each kind of file."""

@@ -138,6 +138,7 @@ def gmail_archive(
     def sync(key: str) -> dict[str, Any]:
         alias, month = months[key]
         account = campaigns.account(alias)
+        campaigns.account_mark(account.id)  # raises without a mark, before the month is read in vain
         mailbox = MailboxSync(
             account,
             gmail_clients.client(account, for_archive=True),

@@ -18,6 +18,7 @@ from googleapiclient.errors import HttpError
 
 from cheerful_pipelines.errors import CheerfulError, TransientError
 from cheerful_pipelines.gmail.browser_login import SCOPES
+from cheerful_pipelines.gmail.credentials import credentials_info, damaged
 from cheerful_pipelines.gmail.google_errors import error_from_answer, error_from_refresh
 from cheerful_pipelines.google.deadlines import WatchedConnection
 
@@ -76,12 +77,16 @@ def connect(
 
 
 def _credentials(credentials_json: str, address: str, token_uri: str | None) -> Any:
-    info = json.loads(credentials_json)
+    """Raises AuthError for credentials that no login can be made of."""
+    info = credentials_info(credentials_json)
     info["token_uri"] = token_uri or info.get("token_uri") or "https://oauth2.googleapis.com/token"
     if info.get("type") == "service_account":
-        return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
-            info, scopes=list(SCOPES), subject=address
-        )  # fmt: skip
+        try:
+            return service_account.Credentials.from_service_account_info(  # type: ignore[no-untyped-call]
+                info, scopes=list(SCOPES), subject=address
+            )  # fmt: skip
+        except ValueError:  # google-auth's MalformedError is one, and so is a key that is none
+            raise damaged("its private key cannot be read") from None
     # Named one by one: from_authorized_user_info ignores the file's own token_uri.
     return Credentials(  # type: ignore[no-untyped-call]
         token=None,

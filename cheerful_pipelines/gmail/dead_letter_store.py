@@ -64,13 +64,15 @@ class DeadLetterStore:
         with self._database.transaction() as connection:
             return [DeadLetter.model_validate(dict(row)) for row in connection.execute(statement).mappings()]
 
-    def backlog(self, account_id: UUID) -> dict[str, int]:
-        """Unresolved dead letters of an account by reason code."""
+    def backlog(self, account_id: UUID, *, stage: str | None = None) -> dict[str, int]:
+        """Unresolved dead letters of an account by reason code; of all stages, or of one."""
         statement = (
             sa.select(dead_letter.c.reason_code, sa.func.count())
             .where(dead_letter.c.gmail_account_id == account_id, dead_letter.c.resolved_at.is_(None))
             .group_by(dead_letter.c.reason_code)
         )
+        if stage is not None:
+            statement = statement.where(dead_letter.c.stage == stage)
         with self._database.transaction() as connection:
             return {code: count for code, count in connection.execute(statement)}
 

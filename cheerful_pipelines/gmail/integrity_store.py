@@ -13,6 +13,7 @@ from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.errors import NotFoundError, PermanentError, PoisonError
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION, parse_message
 from cheerful_pipelines.gmail.store import parsed_values
+from cheerful_pipelines.poison import one_message
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import archive_month, dead_letter, gmail_message, passed_over_message
@@ -52,7 +53,7 @@ class IntegrityReport(BaseModel):
     different: tuple[str, ...] = ()
     """The same parser reads something else from the bytes than the row holds."""
     unreadable: tuple[str, ...] = ()
-    """The parser raises on the bytes."""
+    """The parser raises on the bytes, or comparing what it read does."""
     lost: tuple[str, ...] = ()
     """Of the whole mailbox: the event log or a thread's newest state has the message, and its row is gone."""
     older_parser: int = 0
@@ -113,12 +114,12 @@ class IntegrityStore:
         if row.parser_version != PARSER_VERSION:
             return "older"
         try:
-            read = parsed_values(parse_message(raw))
+            with one_message("check"):
+                read = parsed_values(parse_message(raw))
+                is_same = all(_plain(value) == _plain(getattr(row, name)) for name, value in read.items())
         except PoisonError:
             return "unreadable"
-        return (
-            "sound" if all(_plain(value) == _plain(getattr(row, name)) for name, value in read.items()) else "different"
-        )
+        return "sound" if is_same else "different"
 
     def lost(self, account_id: UUID) -> tuple[str, ...]:
         """Messages without a row that the event log or the newest thread states have; needs no Gmail.

@@ -130,6 +130,7 @@ class SyncTarget(BaseModel):
     alias: str
     status: str
     not_before: datetime | None
+    has_mark: bool = True  # without one its sync fails, in words
     live_history_id: int | None
     progress: int = 0  # grows with each sync that stored some and left some
     first_needed: datetime | None  # start of its earliest campaign

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.campaigns.models import GmailAccount, missing_mark
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import SlowCallError
 from cheerful_pipelines.failures import API_RETRY, as_failure, failure_class_of, told
@@ -21,7 +21,7 @@ from cheerful_pipelines.gmail.mailbox_failures import record_failure, settle_acc
 from cheerful_pipelines.gmail.models import DeadLetter, SyncTarget
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
-from cheerful_pipelines.gmail.turns import Part, SyncKind, askable, share_out
+from cheerful_pipelines.gmail.turns import Part, SyncKind, askable, reconnected, share_out
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.orchestration.retries import DueWork, Work, WorkFailure, keys_hash, may_be_tried
 from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
@@ -91,6 +91,7 @@ def gmail_changes(
     database = database.for_every_client()
     partitions = tick.instance.get_dynamic_partitions("gmail_account")
     targets = {target.alias: target for target in MailStore(database, blobs).sync_targets()}
+    _forget(tick, reconnected(targets.values(), tick.failures(database)), database)
     ready = askable(list(targets.values()), tick.failures(database), partitions=partitions, now=tick.now)
     if not ready:
         return dg.SkipReason("No Gmail account can be asked now: none is registered, active and due.")
@@ -120,9 +121,13 @@ def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Databa
         slow=cursor.silent,
         most=MAILBOXES_A_TICK,
     )
-    answers = _POLLS.ask(
-        turn.names, lambda alias: clients.polling_client(accounts[alias]).profile().history_id, slow=cursor.silent
-    )
+
+    def newest(alias: str) -> int:
+        if not by_alias[alias].has_mark:
+            raise missing_mark()
+        return clients.polling_client(accounts[alias]).profile().history_id
+
+    answers = _POLLS.ask(turn.names, newest, slow=cursor.silent)
     polled = Polled({}, [], {}, answers.not_asked)
     for alias in (*answers.late, *answers.hanging):
         polled.silent[alias] = SlowCallError(f"The mailbox {alias} did not answer a poll in time.")
@@ -170,10 +175,13 @@ def _forget_lasting(tick: Tick[GmailCursor], aliases: Sequence[str], database: D
     """These could not even be polled, and answer now: what was wrong with our setup is repaired."""
     known = tick.failures(database)
     units = [f"mailbox:{alias}" for alias in aliases]
-    over = [unit for unit in units if unit in known and known[unit].failure_class == "permanent"]
-    WorkFailureStore(database).clear(over)
-    for unit in over:
-        del known[unit]
+    _forget(tick, [unit for unit in units if unit in known and known[unit].failure_class == "permanent"], database)
+
+
+def _forget(tick: Tick[GmailCursor], units: Sequence[str], database: Database) -> None:
+    WorkFailureStore(database).clear(units)
+    for unit in units:
+        del tick.failures(database)[unit]
 
 
 def _note_silence(

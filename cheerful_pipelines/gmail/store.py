@@ -15,7 +15,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.campaigns.models import GmailAccount
+from cheerful_pipelines.campaigns.models import GmailAccount, missing_mark
 from cheerful_pipelines.errors import CheerfulError, NotFoundError, PermanentError, PoisonError, TransientError
 from cheerful_pipelines.gmail.dead_letter_store import Owner, bury, clear_suspicion, resolve
 from cheerful_pipelines.gmail.models import (
@@ -149,18 +149,19 @@ class MailStore:
 
         Call it until it returns 0. A changed row gets an event, so that its threads are looked at again. A message
         that cannot be read, or whose raw mail is lost or damaged, gets a dead letter (stage `parse`), keeps its
-        row, and is tried again once that letter is due.
+        row, and is tried again once that letter is due. So does one whose new reading Postgres refuses.
         """
         while rows := self._to_reparse(account.id, most):
             read, failed = self._parse_again(rows)
             with self._database.transaction() as connection:
                 _take_ingest_lock(connection)
                 for row, parsed in read:
-                    _read_again(connection, account.id, row, parsed, run_id)
+                    if (refused := _read_again_or_not(connection, account.id, row, parsed, run_id)) is not None:
+                        failed[row.gmail_message_id] = refused
                 for one, code in failed.items():
                     bury(connection, account, one, stage="parse", reason_code=code, run_id=run_id)
-            if read:
-                return len(read)
+            if changed := len(rows) - len(failed):
+                return changed
         return 0
 
     def _to_reparse(self, account_id: UUID, most: int) -> Sequence[Any]:
@@ -201,9 +202,18 @@ class MailStore:
         return read, failed
 
     def store_fetched(self, account: GmailAccount, messages: Sequence[FetchedMessage], *, run_id: str) -> StoreReport:
-        """Parse and store copies."""
-        mails = [ParsedMail(found, parse_message(found.raw)) for found in messages]
-        return self.apply(account, mails=mails, run_id=run_id)
+        """Parse and store copies; what cannot be parsed becomes a dead letter."""
+        mails, poisoned = list[ParsedMail](), list[Poisoned]()
+        for found in messages:
+            try:
+                mails.append(ParsedMail(found, parse_message(found.raw)))
+            except PoisonError as error:
+                poisoned.append(Poisoned(found.gmail_message_id, "parse", error.reason_code))
+        report = self.apply(account, mails=mails, run_id=run_id)
+        with self._database.transaction() as connection:
+            for one in poisoned:
+                bury(connection, account, one[0], stage=one.stage, reason_code=one.reason_code, run_id=run_id)
+        return report.model_copy(update={"dead": report.dead + len(poisoned)})
 
     def apply_label_changes(self, account: GmailAccount, changes: Iterable[LabelChange], *, run_id: str) -> int:
         """Put labels on stored copies; returns how many changed. Unknown ids are ignored."""
@@ -272,11 +282,10 @@ class MailStore:
         """Everything in scope since `start` is stored, up to the history id: the live mark stands from here on."""
         with self._database.transaction() as connection:
             _advance(connection, account_id, history_id)
-            connection.execute(
-                sa.update(account_mark)
-                .where(account_mark.c.gmail_account_id == account_id)
-                .values(listing_history_id=None, listing_from=None, listing_before=None, stored_from=start)
-            )
+            _mark(
+                connection, account_id,
+                listing_history_id=None, listing_from=None, listing_before=None, stored_from=start,
+            )  # fmt: skip
 
     def note_listed(self, account_id: UUID, gmail_message_ids: Sequence[str]) -> None:
         """A part of a first listing is done: the next run begins at its oldest stored message."""
@@ -310,11 +319,7 @@ class MailStore:
                 .group_by(columns.kind)
             ).all()
             _advance(connection, account_id, history_id)
-            connection.execute(
-                sa.update(account_mark)
-                .where(account_mark.c.gmail_account_id == account_id)
-                .values(gap_from_seq=None, stored_from=start)
-            )
+            _mark(connection, account_id, gap_from_seq=None, stored_from=start)
         return Counter({kind: count for kind, count in found})
 
     def note_progress(self, account_id: UUID) -> None:
@@ -323,9 +328,7 @@ class MailStore:
 
     def _mark(self, account_id: UUID, **values: Any) -> None:
         with self._database.transaction() as connection:
-            connection.execute(
-                sa.update(account_mark).where(account_mark.c.gmail_account_id == account_id).values(**values)
-            )
+            _mark(connection, account_id, **values)
 
     def sync_targets(self) -> list[SyncTarget]:
         """Every account with its mark and the start of its earliest campaign: one query a sensor tick."""
@@ -334,12 +337,13 @@ class MailStore:
                 gmail_account.c.alias,
                 gmail_account.c.status,
                 gmail_account.c.not_before,
+                account_mark.c.gmail_account_id.is_not(None).label("has_mark"),
                 account_mark.c.live_history_id,
-                account_mark.c.progress,
+                sa.func.coalesce(account_mark.c.progress, 0).label("progress"),
                 sa.func.min(campaign.c.starts_at).label("first_needed"),
                 sa.and_(gmail_account.c.scope == "campaign", sa.text(HAS_NEW_RECIPIENTS)).label("has_new_recipients"),
             )
-            .join(account_mark, account_mark.c.gmail_account_id == gmail_account.c.id)
+            .outerjoin(account_mark, account_mark.c.gmail_account_id == gmail_account.c.id)
             .outerjoin(campaign_sender, campaign_sender.c.gmail_account_id == gmail_account.c.id)
             .outerjoin(campaign, campaign.c.id == campaign_sender.c.campaign_id)
             .group_by(gmail_account.c.id, account_mark.c.gmail_account_id)
@@ -376,11 +380,7 @@ class MailStore:
                     )
                 ).scalars()
             )
-            connection.execute(
-                sa.update(account_mark)
-                .where(account_mark.c.gmail_account_id == account_id)
-                .values(archive_complete_from=_unbroken_back(months), archive_marked_at=sa.func.now())
-            )
+            _mark(connection, account_id, archive_complete_from=_unbroken_back(months), archive_marked_at=sa.func.now())
 
     def complete_months(self) -> dict[str, set[date]]:
         """First days of the complete months by account alias."""
@@ -494,9 +494,14 @@ def _insert_or_bury(connection: sa.Connection, account: GmailAccount, new: Seque
         if len(new) > 1:
             middle = len(new) // 2
             return sum(_insert_or_bury(connection, account, part, run_id) for part in (new[:middle], new[middle:]))
-        code = type(getattr(error, "orig", None) or error).__name__
-        bury(connection, account, new[0].fetched.gmail_message_id, stage="store", reason_code=code, run_id=run_id)
+        one = new[0].fetched.gmail_message_id
+        bury(connection, account, one, stage="store", reason_code=_code_of(error), run_id=run_id)
         return 1
+
+
+def _code_of(error: Exception) -> str:
+    """Reason of a dead letter: the class of Postgres' error, or of what kept the statement from being made."""
+    return type(getattr(error, "orig", None) or error).__name__
 
 
 _DATA_CLASSES = ("22", "23", "54", "XX")
@@ -569,10 +574,26 @@ def _canonical_ids(connection: sa.Connection, user_id: UUID, new: Sequence[_Prep
     return {key: number for key, number in rows}
 
 
+def _read_again_or_not(
+    connection: sa.Connection, account_id: UUID, row: Any, parsed: ParsedMessage, run_id: str
+) -> str | None:
+    """Put a new reading into the row. Returns the reason if Postgres refuses it: that is one message's fault."""
+    try:
+        with connection.begin_nested():
+            _read_again(connection, account_id, row, parsed, run_id)
+        return None
+    except Exception as error:
+        if not _lies_in_data(error):
+            raise
+        return _code_of(error)
+
+
 def _read_again(connection: sa.Connection, account_id: UUID, row: Any, parsed: ParsedMessage, run_id: str) -> None:
     stored = connection.execute(
         sa.select(gmail_message.c.gmail_thread_id, gmail_message.c.label_ids).where(gmail_message.c.id == row.id)
-    ).one()
+    ).one_or_none()
+    if stored is None:  # its person was erased meanwhile
+        return
     seq = _record(
         connection, account_id, row.gmail_message_id, stored.gmail_thread_id, "labels", stored.label_ids, run_id
     )
@@ -682,14 +703,21 @@ def _record(
 
 
 def _advance(connection: sa.Connection, account_id: UUID, history_id: int) -> None:
-    connection.execute(
-        sa.update(account_mark)
-        .where(account_mark.c.gmail_account_id == account_id)
-        .values(
-            live_history_id=sa.func.greatest(sa.func.coalesce(account_mark.c.live_history_id, 0), history_id),
-            live_marked_at=sa.func.now(),
-        )
+    _mark(
+        connection,
+        account_id,
+        live_history_id=sa.func.greatest(sa.func.coalesce(account_mark.c.live_history_id, 0), history_id),
+        live_marked_at=sa.func.now(),
     )
+
+
+def _mark(connection: sa.Connection, account_id: UUID, **values: Any) -> None:
+    """Change the mailbox's mark row. Raises PermanentError if there is none: what a mark stands for would be lost."""
+    changed = connection.execute(
+        sa.update(account_mark).where(account_mark.c.gmail_account_id == account_id).values(**values)
+    ).rowcount
+    if not changed:
+        raise missing_mark()
 
 
 def _unbroken_back(months: set[date]) -> date | None:

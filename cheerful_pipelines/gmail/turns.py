@@ -3,7 +3,7 @@
 No mailbox is starved: each kind of run goes round in a circle.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -35,6 +35,15 @@ def askable(
     failed for a lasting reason is polled all the same: new mail is a reason to try again.
     """
     return [target for target in targets if target.alias in partitions and _is_askable(target, failures, now)]
+
+
+def reconnected(targets: Iterable[SyncTarget], failures: Mapping[str, WorkFailure]) -> list[str]:
+    """Units of mailboxes that a person has connected again: active, although their login was refused last.
+
+    What refuses a login makes the account needs_reauth before the failure is written down (mailbox_failures.py).
+    """
+    units = [f"mailbox:{target.alias}" for target in targets if target.status == "active"]
+    return [unit for unit in units if unit in failures and failures[unit].failure_class == "auth"]
 
 
 def _is_askable(target: SyncTarget, failures: Mapping[str, WorkFailure], now: datetime) -> bool:

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.errors import PermanentError, PoisonError
 from cheerful_pipelines.gmail.models import StoredMessage
 from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.poison import one_message
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadKey
 from cheerful_pipelines.threads.models import ThreadState
@@ -15,6 +17,8 @@ from cheerful_pipelines.threads.process import events_by_thread
 from cheerful_pipelines.threads.reading import read_or_mark, wants_raw
 from cheerful_pipelines.threads.states import STATE_VERSION, StateVersion, canonical_json, fold, state_hash
 from cheerful_pipelines.threads.store import ThreadStore
+
+logger = get_logger(__name__)
 
 _THREADS_AT_ONCE = 200
 
@@ -84,7 +88,8 @@ def _replayed(
 ) -> dict[ThreadKey, list[StateVersion]]:
     """Versions of each thread from raw bytes and its events up to a number of its own.
 
-    Threads with a message that cannot be read are left out, and the message added to `unreadable`.
+    Threads with a message that cannot be read are left out, and the message added to `unreadable`. Threads whose states
+    cannot be made are left out, too.
     """
     messages: dict[ThreadKey, dict[str, StoredMessage]] = {key: {} for key in threads}
     raws: dict[str, bytes] = {}
@@ -101,18 +106,19 @@ def _replayed(
         if key in messages:
             messages[key][stored.gmail_message_id] = fresh
     events = events_by_thread(store.events(threads, until_seq=max(until.values(), default=0)))
-    return {
-        key: fold(
-            [event for event in events.get(key, []) if event.ingest_seq <= until[key]],
-            found,
-            {
-                name: read_or_mark(message, raws[message.raw_sha256] if wants_raw(message) else None, identity_keys)
-                for name, message in found.items()
-            },
-            identity_keys,
-        )
-        for key, found in messages.items()
-    }
+    replayed: dict[ThreadKey, list[StateVersion]] = {}
+    for key, found in messages.items():
+        try:
+            with one_message("replay"):
+                readings = {
+                    name: read_or_mark(message, raws[message.raw_sha256] if wants_raw(message) else None, identity_keys)
+                    for name, message in found.items()
+                }
+                until_then = [event for event in events.get(key, []) if event.ingest_seq <= until[key]]
+                replayed[key] = fold(until_then, found, readings, identity_keys)
+        except PoisonError as error:  # it counts as different
+            logger.warning("thread_not_replayed", gmail_thread_id=key[1], reason_code=error.reason_code)
+    return replayed
 
 
 def _same(stored: Sequence[ThreadState], replayed: Sequence[StateVersion]) -> bool:

@@ -405,19 +405,80 @@ def test_after_a_wrong_key_was_corrected_mailboxes_are_synced_within_minutes(
     installation.sync(accounts=list(ALIASES))
     for alias in ALIASES:
         installation.deliver(alias, 7)
-    right, real = installation.clients, helper.now()
+    right = installation.clients
     wrong = installation.settings.model_copy(update={"credentials_key": SecretStr("12" * 32)})
     installation.clients = GmailClients(wrong, installation.database)
     installation.sync(accounts=["mia"], tags={"cheerful/sync": "live"})
     installation.tick()
     kinds = {unit: found.failure_class for unit, found in installation.failures.items()}
-    installation.clients = right
-    monkeypatch.setattr(helper, "now", lambda: real + timedelta(minutes=11))
+    installation.clients, later = right, helper.now() + timedelta(minutes=11)
+    monkeypatch.setattr(helper, "now", lambda: later)
     asked = [one for one in installation.tick() if isinstance(one, dg.RunRequest)]
 
     assert kinds == {f"mailbox:{alias}": "permanent" for alias in ALIASES}
     accounts = [one.run_config["ops"]["gmail_messages"]["config"]["accounts"] for one in asked]
     assert sorted(alias for part in accounts for alias in part) == sorted(ALIASES)
+
+
+def test_a_mailbox_without_its_mark_row_fails_alone_and_says_what_to_do(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation.sync(accounts=list(ALIASES))
+    with installation.database.transaction() as connection:
+        account = {"id": installation.campaigns.account("max").id}
+        connection.execute(sa.text("delete from account_mark where gmail_account_id = :id"), account)
+    for alias in ALIASES:
+        installation.deliver(alias, 7)
+    (request,) = installation.tick()
+    by_poll = installation.failures
+    run = installation.sync(accounts=list(ALIASES), tags={"cheerful/sync": "live"})
+    month = dg.materialize(
+        [gmail_archive], partition_key="max|2026-10-01", instance=installation.instance,
+        resources=installation.resources, raise_on_error=False,
+    )  # fmt: skip
+    by_run = installation.failures
+    with installation.database.transaction() as connection:
+        counted = "select a.alias, count(*) from gmail_message m join gmail_account a on a.id = m.gmail_account_id"
+        stored = {alias: count for alias, count in connection.execute(sa.text(f"{counted} group by a.alias"))}
+    an_account(
+        installation.database, alias="max", address="max@brand.example",
+        credentials_json=installation.google.credentials_json("max@brand.example"),
+    )  # fmt: skip
+    real = helper.now()
+    monkeypatch.setattr(helper, "now", lambda: real + timedelta(days=1, minutes=1))
+    asked = [one.run_config["ops"]["gmail_messages"]["config"]["accounts"] for one in installation.tick()]
+
+    assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["mia", "zoe"]
+    assert list(by_poll) == ["mailbox:max"]
+    for failure in (by_poll["mailbox:max"], by_run["mailbox:max"], by_run["archive:max"]):
+        assert (failure.failure_class, failure.error) == ("permanent", "PermanentError")
+        assert "account_mark" in failure.summary
+        assert "accounts add" in failure.what_to_do
+    assert stored == {"mia": 2, "max": 1, "zoe": 2}
+    assert (run.success, month.success) == (False, False), "it is shown in Dagster"
+    assert asked == [["max"]], "with a new row it is listed again"
+
+
+def test_a_mark_that_is_not_there_is_never_moved_in_silence(installation: Installation) -> None:
+    store, account = MailStore(installation.database, installation.blobs), installation.campaigns.account("max")
+    with installation.database.transaction() as connection:
+        connection.execute(sa.text("delete from account_mark where gmail_account_id = :id"), {"id": account.id})
+    moves: list[Any] = [
+        lambda: store.advance_live_mark(account.id, 7),
+        lambda: store.apply(account, live_mark=7, run_id="r"),
+        lambda: store.begin_listing(account.id, history_id=7, start=START),
+        lambda: store.end_listing(account.id, history_id=7, start=START),
+        lambda: store.note_listed(account.id, ["m"]),
+        lambda: store.begin_gap(account.id),
+        lambda: store.end_gap(account.id, history_id=7, start=START),
+        lambda: store.note_progress(account.id),
+        lambda: store.complete_month(account.id, date(2026, 10, 1), listed=0, fetched=0, vanished=0, run_id="r"),
+    ]
+
+    for move in moves:
+        with pytest.raises(PermanentError, match="account_mark"):
+            move()
+    assert store.complete_months() == {}
 
 
 def test_a_revoked_mailbox_comes_back_by_itself_within_the_hour(

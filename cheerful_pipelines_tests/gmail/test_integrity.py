@@ -1,6 +1,7 @@
 """The check `stored_mail_is_sound` fails where mail is missing or damaged, and only there, on real parts."""
 
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -10,7 +11,7 @@ from cheerful_pipelines.errors import PoisonError
 from cheerful_pipelines.gmail import integrity_store
 from cheerful_pipelines.gmail import store as store_module
 from cheerful_pipelines.gmail.checks import month_evaluation
-from cheerful_pipelines.gmail.models import ParsedMessage
+from cheerful_pipelines.gmail.models import FetchedMessage, ParsedMessage
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
@@ -144,3 +145,54 @@ def test_one_message_that_cannot_be_parsed_again_is_a_dead_letter_and_the_others
     assert counts[-1] == 0, "it ends"
     assert mailbox.letters.backlog(mailbox.account.id) == {"parse_RecursionError": 1}
     assert len(mailbox.stored()) == 5
+
+
+def test_a_reading_that_postgres_refuses_is_a_dead_letter_and_the_others_are_read_again(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(mailbox, "update gmail_message set parser_version = '0'")
+
+    def with_nul(raw: bytes) -> ParsedMessage:
+        parsed = store_module_parse(raw)
+        return parsed.model_copy(update={"subject": "\x00"}) if b"words 2" in raw else parsed
+
+    monkeypatch.setattr(store_module, "parse_message", with_nul)
+    counts = [mailbox.store.reparse(mailbox.account, run_id="again") for _ in range(2)]
+    refused = mailbox.letters.backlog(mailbox.account.id, stage="parse")
+    monkeypatch.undo()
+    change(mailbox, "update dead_letter set next_try_at = now()")
+
+    assert counts == [4, 0]
+    assert sum(refused.values()) == 1
+    assert mailbox.store.reparse(mailbox.account, run_id="repaired") == 1
+
+
+def test_comparing_one_message_that_raises_names_it_and_the_others_are_checked(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises_on_one(parsed: ParsedMessage) -> dict[str, Any]:
+        if "words 2" in parsed.body_text:
+            raise RecursionError
+        return store_module.parsed_values(parsed)
+
+    monkeypatch.setattr(integrity_store, "parsed_values", raises_on_one)
+
+    found = checked(mailbox)
+
+    assert len(named(found, "unreadable")) == 1
+    assert (found.metadata["sampled"].value, named(found, "different")) == (5, [])
+
+
+def test_one_message_that_cannot_be_parsed_stays_alone_when_copies_are_stored(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(mailbox, "delete from gmail_message")
+    change(mailbox, "delete from gmail_message_event")
+    ids = [ref.gmail_message_id for page in mailbox.client.list_messages() for ref in page]
+    fetched = [found for found in mailbox.client.fetch_raw(ids) if isinstance(found, FetchedMessage)]
+    monkeypatch.setattr(store_module, "parse_message", poison_one)
+
+    report = mailbox.store.store_fetched(mailbox.account, fetched, run_id="run")
+
+    assert (report.inserted, report.dead) == (4, 1)
+    assert mailbox.letters.backlog(mailbox.account.id) == {"parse_RecursionError": 1}

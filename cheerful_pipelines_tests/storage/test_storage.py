@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from cheerful_pipelines.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
+from cheerful_pipelines.errors import AuthError, ConfigurationError, NotFoundError, PermanentError, TransientError
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.blobs import BlobStore
@@ -153,6 +153,18 @@ def test_a_damaged_blob_is_never_given_out(tmp_path: Path) -> None:
             store.get(key)
 
 
+def test_a_damaged_blob_that_claims_to_be_huge_is_damaged(tmp_path: Path) -> None:
+    store = BlobStore.from_url(tmp_path.as_uri())
+    key = store.put(b"one mail" * 50)
+    (path,) = tmp_path.rglob("*.zst")
+    content = path.read_bytes()
+    eight_bytes_of_size = bytes([content[4] | 0xC0]) + (2**62).to_bytes(8, "little")
+    path.write_bytes(content[:4] + eight_bytes_of_size + content[7:])
+
+    with pytest.raises(PermanentError, match="damaged"):
+        store.get(key)
+
+
 def test_a_missing_blob_says_what_to_do() -> None:
     with pytest.raises(NotFoundError, match="CHEERFUL_BLOB_URL"):
         BlobStore.from_url("memory:///").get("0" * 64)
@@ -169,10 +181,12 @@ def test_another_key_damage_and_plaintext_are_refused() -> None:
     sealed = secrets.seal("token", key_hex="ab" * 32)
     with pytest.raises(ConfigurationError, match="sealed with key"):
         secrets.unseal(sealed, keys=["cd" * 32])
-    with pytest.raises(ConfigurationError, match="not sealed"):
-        secrets.unseal('{"refresh_token": "x"}', keys=["ab" * 32])
-    with pytest.raises(ConfigurationError, match="damaged"):
-        secrets.unseal(sealed[:-6] + "AAAAA=", keys=["ab" * 32])
+    for plain in ('{"refresh_token": "x"}', '{"type":"authorized_user","refresh_token":"x"}', "v1:nobody:abc", ""):
+        with pytest.raises(AuthError, match="not sealed"):
+            secrets.unseal(plain, keys=["ab" * 32])
+    for damaged in (sealed[:-6] + "AAAAA=", sealed[:-3], sealed[:16], f"{sealed[:12]}\x00é", f"{sealed[:12]}a"):
+        with pytest.raises(AuthError, match="damaged"):
+            secrets.unseal(damaged, keys=["ab" * 32])
 
 
 TEXTS = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=30)

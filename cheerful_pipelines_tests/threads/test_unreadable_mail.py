@@ -1,5 +1,7 @@
 """A stored message that makes a reader raise stays alone: its campaign's run, replay and proof go on."""
 
+from typing import Any
+
 import pytest
 
 from cheerful_pipelines.campaigns.models import GmailAccount
@@ -14,6 +16,7 @@ from cheerful_pipelines.storage.tables import message_reading
 from cheerful_pipelines.threads import quoted_text, replay
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.replay import replay_campaign
+from cheerful_pipelines.threads.states import fold
 from cheerful_pipelines.threads.store import ThreadStore
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 from cheerful_pipelines_tests.threads.mailroom import Mailroom, answer, pitch
@@ -82,6 +85,24 @@ def test_a_replay_names_what_cannot_be_parsed_and_compares_the_rest(
     assert report.equal == 1
     assert [one.rpartition("/")[2] for one in report.differences] == ["t1"]
     assert [one.rpartition("/")[2] for one in report.unreadable] == ["bad"]
+
+
+def test_a_replay_goes_on_past_a_thread_whose_states_cannot_be_made(
+    room: Mailroom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process_campaign(ThreadStore(room.database), room.blobs, "spring")
+
+    def raises_on_one(events: Any, messages: Any, *others: Any) -> Any:
+        if "bad" in messages:
+            raise KeyError("a bug")
+        return fold(events, messages, *others)
+
+    monkeypatch.setattr(replay, "fold", raises_on_one)
+
+    report = replay_campaign(ThreadStore(room.database), room.blobs, "spring")
+
+    assert report.equal == 1
+    assert [one.rpartition("/")[2] for one in report.differences] == ["t1"]
 
 
 def test_a_proof_of_erasure_searches_on_past_what_cannot_be_parsed(
