@@ -20,15 +20,17 @@ BEGINNINGS = {
 }
 """What comes at once; after that nothing, or the drip."""
 
+_BETWEEN_BYTES_SECONDS = 0.05
+
 
 class SlowServer:
     """Read `asked`: connections that have sent something. Every one gets `beginning`, then `drip` bit by bit."""
 
-    def __init__(self, beginning: bytes, *, drip: bytes = b"", every_seconds: float = 0.05) -> None:
-        self.beginning, self.drip, self.every_seconds = beginning, drip, every_seconds
+    def __init__(self, beginning: bytes, *, drip: bytes = b"", port: int = 0) -> None:
+        self.beginning, self.drip = beginning, drip
         self.asked = 0
         self._over = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self.port = int(self._listener.getsockname()[1])
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -52,15 +54,15 @@ class SlowServer:
             connection.recv(65_536)
             self.asked += 1
             connection.sendall(self.beginning)
-            while not self._over.wait(self.every_seconds):
+            while not self._over.wait(_BETWEEN_BYTES_SECONDS):
                 if self.drip:
                     connection.sendall(self.drip)
 
 
 @contextmanager
-def slow_server(beginning: bytes, *, drip: bytes = b"") -> Iterator[SlowServer]:
-    """Until the block ends."""
-    server = SlowServer(beginning, drip=drip)
+def slow_server(beginning: bytes, *, drip: bytes = b"", port: int = 0) -> Iterator[SlowServer]:
+    """Until the block ends; on a free port unless told."""
+    server = SlowServer(beginning, drip=drip, port=port)
     try:
         yield server
     finally:
