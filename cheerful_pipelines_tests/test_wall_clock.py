@@ -4,6 +4,7 @@ import http.client
 import time
 from collections.abc import Callable
 
+import jwt
 import pytest
 import requests
 
@@ -15,6 +16,10 @@ from cheerful_pipelines.errors import SlowCallError, TransientError
 from cheerful_pipelines.gmail.connection import WatchedHttp
 from cheerful_pipelines.google.deadlines import Limit, WatchedConnection, finish_within
 from cheerful_pipelines.google.watched_requests import watched
+from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.web import sign_in
+from cheerful_pipelines.web.provider import call
+from cheerful_pipelines.web.tokens import TokenReader
 from cheerful_pipelines_tests.classification.llm_stub import running_stub
 from cheerful_pipelines_tests.classification.words import reply
 from cheerful_pipelines_tests.slow_server import BEGINNINGS, slow_server
@@ -136,3 +141,30 @@ def test_calls_about_a_batch_end_at_their_limits(monkeypatch: pytest.MonkeyPatch
             lambda: classifier.batch_outcomes(handle, talks),
         ):
             assert seconds_until(TransientError, call) < 30
+
+
+# --- Supabase Auth ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", BEGINNINGS)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_call_to_supabase_auth_ends_at_its_limit(where: str, method: str) -> None:
+    with slow_server(BEGINNINGS[where], drip=b" " if BEGINNINGS[where] else b"") as server:
+        assert seconds_until(TransientError, lambda: call(method, server.url, seconds=SOON)) < 30
+
+
+def test_a_sign_in_and_its_renewal_end_when_the_headers_drip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_in, "call", lambda *args, **more: call(*args, seconds=SOON, **more))
+    with slow_server(BEGINNINGS["in mid-headers"], drip=b" ") as server:
+        settings = Settings(auth_url=server.url)
+        assert seconds_until(TransientError, lambda: sign_in.tokens_for(settings, "kim@brand.example", "p")) < 30
+        assert seconds_until(TransientError, lambda: sign_in.refreshed(settings, "r")) < 30
+
+
+def test_published_keys_that_drip_are_given_up_and_the_next_fetch_is_not_held_up() -> None:
+    token = jwt.encode({"sub": "1"}, "x" * 32, algorithm="HS256", headers={"kid": "k1"})
+    with slow_server(BEGINNINGS["in mid-headers"], drip=b" ") as server:
+        reader = TokenReader(Settings(auth_url=server.url))
+        assert seconds_until(TransientError, lambda: reader.read(token)) < 40
+        assert reader._keys is not None
+        assert reader._keys._under_way is None
