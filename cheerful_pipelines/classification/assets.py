@@ -13,7 +13,7 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
-from cheerful_pipelines.classification.batch_run import MOST_REQUESTS, hand_in, take_in
+from cheerful_pipelines.classification.batch_run import MOST_REQUESTS, hand_in, take_in, unit_of_batch
 from cheerful_pipelines.classification.choice import budget_of
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.classify_pending import classify_pending
@@ -30,6 +30,7 @@ from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.work_sensor import work_of
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.settings import Settings, classifier_setting
 from cheerful_pipelines.storage.engine import Database
@@ -268,13 +269,21 @@ def batch_verdicts(
     classifier: dg.ResourceParam[Classifier],
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[Any]:
-    """Every ended batch of the campaign, then the labels as they now are."""
+    """The ended batches that the run was asked for, or all of the campaign, then the labels as they now are.
+
+    Each has a run of its own: one whose results do not come holds up no other.
+    """
     with dagster_failures():
         store = VerdictStore(database_of_campaign(database, context.partition_key))
         llm = LlmStore(database.for_every_client())
         campaign_id = store.campaign_id(context.partition_key)
         before = store.effective_labels(campaign_id)
-        ended = [batch for batch in llm.open_batches(campaign_id) if batch.status == "ended"]
+        asked = {unit for unit in work_of(context.run) if unit.startswith("batch:")}
+        ended = [
+            batch
+            for batch in llm.open_batches(campaign_id)
+            if batch.status == "ended" and (not asked or unit_of_batch(batch) in asked)
+        ]
         if ended and not isinstance(classifier, LlmClassifier):
             raise ConfigurationError(
                 "A batch is with a provider that CHEERFUL_CLASSIFIER no longer names.",

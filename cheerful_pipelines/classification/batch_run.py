@@ -144,6 +144,11 @@ def custom_id(thread_state_id: int) -> str:
     return f"state-{thread_state_id}"
 
 
+def unit_of_batch(batch: OpenBatch) -> str:
+    """The unit of work that taking it in is (orchestration/retries.py)."""
+    return f"batch:{batch.campaign_slug}:{batch.id}"
+
+
 def _identity_of(batch: OpenBatch, classifier: LlmClassifier) -> ClassifierIdentity:
     identity = classifier.identity()
     if identity.version == batch.classifier_version:

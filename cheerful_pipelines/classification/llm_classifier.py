@@ -21,12 +21,28 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from cheerful_pipelines.classification import rules
 from cheerful_pipelines.classification.budget import Budget
 from cheerful_pipelines.classification.llm_answer import LlmAnswer, verdict_of
+from cheerful_pipelines.classification.llm_deadlines import (
+    CANCEL_SECONDS,
+    QUESTION_SECONDS,
+    TRANSFER_SECONDS,
+    close,
+    conversation_seconds,
+    run_within,
+    timed,
+)
 from cheerful_pipelines.classification.models import CallFailed, ClassifierIdentity, Conversation, Usage, Verdict
 from cheerful_pipelines.classification.prompt import RenderedConversation, instructions, prompt_version, render
 from cheerful_pipelines.classification.taxonomy import taxonomy_version
 from cheerful_pipelines.classification.verdict import GUARD_VERSION, human_words
 from cheerful_pipelines.core.context_threads import in_this_context
-from cheerful_pipelines.errors import AuthError, CheerfulError, ConfigurationError, PermanentError
+from cheerful_pipelines.errors import (
+    AuthError,
+    CheerfulError,
+    ConfigurationError,
+    PermanentError,
+    SlowCallError,
+    TransientError,
+)
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.storage.engine import transaction_is_open
 
@@ -176,16 +192,16 @@ class LlmClassifier:
             encoded = [await model.batch_encode(request) for request in requests]
             return _handles().dump_json(await model.batch_create(encoded)).decode()
 
-        return str(self._run_with_model(submit, needs_batches=True))
+        return str(self._run_with_model(submit, seconds=TRANSFER_SECONDS))
 
     def batch_has_ended(self, handle: str) -> tuple[bool, str]:
-        """Whether the provider is done with it, and the handle as it stands now."""
+        """Whether the provider is done with it, and the handle as it stands now. Raises CheerfulError."""
 
         async def ask(model: "Model") -> tuple[bool, str]:
             batch = await model.batch_status(_handles().validate_json(handle))
             return batch.status == "ended", _handles().dump_json(batch).decode()
 
-        ended, renewed = self._run_with_model(ask, needs_batches=True)
+        ended, renewed = self._run_with_model(ask, seconds=QUESTION_SECONDS)
         return bool(ended), str(renewed)
 
     def batch_outcomes(self, handle: str, conversations: Mapping[str, Conversation]) -> dict[str, Verdict | CallFailed]:
@@ -202,7 +218,7 @@ class LlmClassifier:
             missing = conversations.keys() - outcomes.keys()
             return outcomes | {key: CallFailed(reason="no result came back") for key in missing}
 
-        return dict(self._run_with_model(fetch, needs_batches=True))
+        return dict(self._run_with_model(fetch, seconds=TRANSFER_SECONDS))
 
     def cancel_batch(self, handle: str) -> None:
         """Ask the provider to stop; what is done by then is paid for and can be fetched."""
@@ -210,7 +226,7 @@ class LlmClassifier:
         async def cancel(model: "Model") -> None:
             await model.batch_cancel(_handles().validate_json(handle))
 
-        self._run_with_model(cancel, needs_batches=True)
+        self._run_with_model(cancel, seconds=CANCEL_SECONDS)
 
     def _batch_request(self, key: str, conversation: Conversation) -> "BatchRequest":
         from pydantic_ai.messages import InstructionPart, ModelRequest
@@ -266,16 +282,18 @@ class LlmClassifier:
             return CallFailed(reason="budget", is_for_later=True)
         began, used = time.monotonic(), RunUsage()
         try:
-            result = await agent.run(sent.text, usage=used)
-        except AgentRunError as error:
+            async with asyncio.timeout(conversation_seconds(self._options.timeout_seconds)):
+                result = await agent.run(sent.text, usage=used)
+        except (AgentRunError, TimeoutError) as error:
             usage = _usage_of(used)
             cost = self.price(usage) if usage.tokens_in else 0.0
             budget.settle(most, cost)
             stop = _ends_everything(error, self._options)
             if stop is not None:
                 raise stop from error
-            logger.warning("llm_call_failed", error=type(error).__name__, provider=self._options.provider)
-            return CallFailed(reason=type(error).__name__, usage=usage, cost_usd=cost)
+            name = SlowCallError.__name__ if isinstance(error, TimeoutError) else type(error).__name__
+            logger.warning("llm_call_failed", error=name, provider=self._options.provider)
+            return CallFailed(reason=name, usage=usage, cost_usd=cost)
         usage = _usage_of(result.usage)
         cost = self.price(usage)
         budget.settle(most, cost)
@@ -304,8 +322,10 @@ class LlmClassifier:
             },
         )  # fmt: skip
 
-    def _model(self) -> tuple["Model", Any]:
-        """The model and the client whose connections must be closed, made in the running loop."""
+    def _model(self, request_seconds: float) -> tuple["Model", Any]:
+        """The model and the client whose connections must be closed, made in the running loop. No request, with its
+        body, takes longer than that.
+        """
         _need_the_extra()
         options = self._options
         shared: dict[str, Any] = {
@@ -313,49 +333,53 @@ class LlmClassifier:
             "max_retries": _TRIES_OF_THE_CLIENT, "timeout": options.timeout_seconds,
         }  # fmt: skip
         if options.provider == "anthropic":
-            from anthropic import AsyncAnthropic
+            from anthropic import AsyncAnthropic, DefaultAsyncHttpxClient
             from pydantic_ai.models.anthropic import AnthropicModel
             from pydantic_ai.providers.anthropic import AnthropicProvider
 
-            anthropic = AsyncAnthropic(**shared)
+            http = timed(DefaultAsyncHttpxClient, request_seconds)(timeout=options.timeout_seconds)
+            anthropic = AsyncAnthropic(**shared, http_client=http)
             return AnthropicModel(options.model, provider=AnthropicProvider(anthropic_client=anthropic)), anthropic
         from openai import AsyncOpenAI
+        from openai import DefaultAsyncHttpxClient as OpenAIHttpClient
         from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
         from pydantic_ai.profiles.openai import OpenAIModelProfile
         from pydantic_ai.providers.openai import OpenAIProvider
 
-        openai = AsyncOpenAI(**shared)
+        http = timed(OpenAIHttpClient, request_seconds)(timeout=options.timeout_seconds)
+        openai = AsyncOpenAI(**shared, http_client=http)
         if options.provider == "openai":
             return OpenAIResponsesModel(options.model, provider=OpenAIProvider(openai_client=openai)), openai
         profile = OpenAIModelProfile(supports_json_schema_output=True)
         return OpenAIChatModel(options.model, provider=OpenAIProvider(openai_client=openai), profile=profile), openai
 
-    def _run_with_model(self, work: Any, *, needs_batches: bool) -> Any:
+    def _run_with_model(self, work: Any, *, seconds: float) -> Any:
+        """What `work` makes of a model with a batch interface, within so many seconds of wall-clock time."""
         if transaction_is_open():
             raise RuntimeError("A transaction is open: no language model may be asked while the database waits.")
 
         async def run() -> Any:
-            model, client = self._model()
+            model, client = self._model(seconds)
             try:
-                if needs_batches and model.batch_max_requests is None:
+                if model.batch_max_requests is None:
                     raise ConfigurationError(
                         f"{self._options.provider} models have no batch interface.",
                         what_to_do="Classify live: materialize thread_classifications.",
                     )
                 return await work(model)
             finally:
-                await client.close()
+                await close(client)
 
         from pydantic_ai.exceptions import AgentRunError, UserError
 
         _need_the_extra()
         try:
-            return asyncio.run(run())
+            return run_within(seconds, run, name=f"The call to {self._options.provider} about a batch")
         except UserError as error:
             raise ConfigurationError(f"The batch was refused before it was sent: {error}") from error
         except AgentRunError as error:
             stop = _ends_everything(error, self._options)
-            raise stop or PermanentError(f"The provider failed ({type(error).__name__}).") from error
+            raise stop or _failed(error) from error
         except Exception as error:
             found = _of_client(error, self._options)
             if found is None:
@@ -407,7 +431,7 @@ class _Work:
 
     async def _all(self) -> None:
         self._loop = asyncio.get_running_loop()
-        model, client = self._classifier._model()
+        model, client = self._classifier._model(self._classifier._options.timeout_seconds)
         try:
             agent = self._classifier._agent(model)
             waiting = iter(enumerate(self._conversations))
@@ -435,7 +459,7 @@ class _Work:
         except* CheerfulError as errors:
             raise errors.exceptions[0] from None
         finally:
-            await client.close()
+            await close(client)
 
 
 def _handles() -> TypeAdapter[Any]:
@@ -497,8 +521,23 @@ def _of_client(error: Exception, options: LlmOptions) -> CheerfulError | None:
     if status in (401, 403):
         return AuthError(f"{options.provider} refuses the key ({status}).", what_to_do="Check CHEERFUL_LLM_API_KEY.")
     if status is not None or name in ("APIConnectionError", "APITimeoutError"):
-        return PermanentError(f"The provider failed ({name} {status or ''}).".replace(" )", ")"))
+        return _failed(error)
     return None
+
+
+def _failed(error: Exception) -> CheerfulError:
+    """What passes by itself (no connection, 408, 409, 429, 5xx) is transient: a provider that hangs for a minute must
+    not put a batch off for a day.
+    """
+    from pydantic_ai.exceptions import ModelAPIError
+
+    name, status = type(error).__name__, getattr(error, "status_code", None)
+    words = f"The provider failed ({name}{f' {status}' if status else ''})."
+    if status is None:
+        passes = isinstance(error, ModelAPIError) or name in ("APIConnectionError", "APITimeoutError")
+    else:
+        passes = status in (408, 409, 429) or status >= 500
+    return TransientError(words) if passes else PermanentError(words)
 
 
 def _need_the_extra() -> None:

@@ -1,18 +1,34 @@
 """Two sensors: a new classifier is evaluated before it judges, and a batch is taken in when its provider is done."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
+from cheerful_pipelines.classification.batch_run import unit_of_batch
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.golden.golden_set import golden_version
 from cheerful_pipelines.classification.llm_classifier import LlmClassifier
 from cheerful_pipelines.classification.llm_store import LlmStore
-from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.classification.models import OpenBatch
+from cheerful_pipelines.errors import SlowCallError
+from cheerful_pipelines.failures import failure_class_of, told
 from cheerful_pipelines.logs import get_logger
-from cheerful_pipelines.orchestration.retries import Work
+from cheerful_pipelines.orchestration.retries import Work, may_be_tried
+from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)
+
+BATCHES_A_TICK = 100
+QUESTIONS_AT_ONCE = 8
+QUESTION_SECONDS_A_TICK = 25.0
+"""Dagster ends a tick after 60 s. A question ends by itself (llm_deadlines.py)."""
+SILENT_QUESTIONS = 3
+"""A batch that got no answer so often in a row waits by the table; before that it is asked last in each tick."""
+
+_QUESTIONS = SideBySide(at_once=QUESTIONS_AT_ONCE, seconds=QUESTION_SECONDS_A_TICK)
 
 
 class EvaluationCursor(Cursor):
@@ -59,57 +75,97 @@ def _was_materialized(tick: Tick[EvaluationCursor], database: Database, version:
     return shown is not None and shown.value == version
 
 
+class BatchCursor(Cursor):
+    """Where the questions stopped."""
+
+    go_on_at: str = ""
+    not_reached: tuple[str, ...] = ()
+    silent: dict[str, int] = {}  # noqa: RUF012  # a field of a frozen model, which pydantic copies
+    """Questions in a row that were not answered, by batch."""
+
+
 @work_sensor(
     name="llm_batch_results",
     kinds=["batch"],
+    cursor=BatchCursor,
     target=dg.AssetSelection.assets("batch_verdicts"),
     minimum_interval_seconds=60,
-    description="Asks the provider whether batches have ended, and has ended ones taken in.",
+    description="Asks the provider, side by side, whether batches have ended, and has ended ones taken in.",
 )
 def llm_batch_results(
-    tick: Tick[Cursor],
+    tick: Tick[BatchCursor],
     database: dg.ResourceParam[Database],
     classifier: dg.ResourceParam[Classifier],
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One question per batch and tick; none without a batch."""
+    """One question per batch and tick; none without a batch. A batch that gets no answer delays itself only."""
     database = database.for_every_client()
-    store = LlmStore(database)
-    batches = store.open_batches()
-    units = {str(batch.id): f"batch:{batch.campaign_slug}:{batch.id}" for batch in batches}
-    tick.work(database, [], up_to_date=[unit for unit in tick.failures(database) if unit not in units.values()])
+    batches = {str(batch.id): batch for batch in LlmStore(database).open_batches()}
+    units = {unit_of_batch(batch) for batch in batches.values()}
+    tick.work(database, [], up_to_date=[unit for unit in tick.failures(database) if unit not in units])
     if not batches:
         return dg.SkipReason("No batch is under way.")
     if not isinstance(classifier, LlmClassifier):
         return dg.SkipReason(f"{len(batches)} batches wait for a provider that CHEERFUL_CLASSIFIER no longer names.")
-    ended, troubles = [], []
-    for batch in batches:
-        if batch.status == "submitted" and batch.handle is not None:
-            try:
-                is_over, handle = classifier.batch_has_ended(batch.handle)
-            except CheerfulError as error:  # the others are asked all the same; this one at the next tick
-                logger.warning("batch_not_asked", batch=str(batch.id), error=type(error).__name__)
-                troubles.append(str(error))
-                continue
-            store.renew_batch(batch.id, status="ended" if is_over else "submitted", handle=handle)
-            if is_over:
-                ended.append(batch)
-        elif batch.status == "ended":
-            ended.append(batch)
+    over, troubles = _ask(tick, batches, classifier, database)
+    ended = {unit_of_batch(one): one for name, one in batches.items() if one.status == "ended" or name in over}
     if not ended:
         return dg.SkipReason("; ".join(troubles) or f"{len(batches)} batches are with the provider.")
-    due = tick.work(database, [Work(units[str(batch.id)], "ended") for batch in ended])
-    by_unit = {units[str(batch.id)]: batch for batch in ended}
     requests = [
         dg.RunRequest(
-            partition_key=by_unit[one.unit].campaign_slug,
+            partition_key=ended[one.unit].campaign_slug,
             run_key=one.key,
-            tags={
-                "cheerful/campaign": by_unit[one.unit].campaign_slug, "cheerful/trigger": "batch", **tick.tags(one)
-            },
+            tags={"cheerful/campaign": ended[one.unit].campaign_slug, "cheerful/trigger": "batch", **tick.tags(one)},
         )
-        for one in due
-    ]  # fmt: skip
+        for one in tick.work(database, [Work(unit, "ended") for unit in ended])
+    ]
     return requests or dg.SkipReason(f"{len(ended)} batches are being taken in, or wait for their next try.")
+
+
+def _ask(
+    tick: Tick[BatchCursor], batches: Mapping[str, OpenBatch], classifier: LlmClassifier, database: Database
+) -> tuple[set[str], list[str]]:
+    """(batches that the provider is done with, why others gave no answer). Whoever gave none is asked last."""
+    failures, cursor, store = tick.failures(database), tick.cursor, LlmStore(database)
+    handles = {
+        name: batch.handle
+        for name, batch in batches.items()
+        if batch.status == "submitted" and batch.handle is not None
+        and ((before := failures.get(unit_of_batch(batch))) is None or may_be_tried(before, tick.now))
+    }  # fmt: skip
+    turn = whom_to_poll(
+        list(handles), go_on_at=cursor.go_on_at, not_reached=cursor.not_reached, slow=cursor.silent, most=BATCHES_A_TICK
+    )
+    answers = _QUESTIONS.ask(turn.names, lambda name: classifier.batch_has_ended(handles[name]), slow=cursor.silent)
+    over, answered, errors = set[str](), list[str](), dict[str, BaseException]()
+    for name in (*answers.late, *answers.hanging):
+        errors[name] = SlowCallError("The provider did not answer in time how a batch is.")
+    for name, answer in answers.answered.items():
+        if isinstance(answer, BaseException):
+            errors[name] = answer
+            continue
+        is_over, handle = answer
+        store.renew_batch(batches[name].id, status="ended" if is_over else "submitted", handle=handle)
+        answered.append(unit_of_batch(batches[name]))
+        over |= {name} if is_over else set()
+    tick.work(database, [], up_to_date=answered)
+    for name, error in errors.items():
+        _note_silence(tick, batches[name], error, database)
+    silent = {name: cursor.silent.get(name, 0) + 1 for name in errors}
+    others = {name: count for name, count in cursor.silent.items() if name not in turn.names and name in batches}
+    tick.keep(go_on_at=turn.go_on_at, not_reached=tuple(answers.not_asked), silent={**others, **silent})
+    return over, sorted({told(error)[0] for error in errors.values()})
+
+
+def _note_silence(tick: Tick[BatchCursor], batch: OpenBatch, error: BaseException, database: Database) -> None:
+    """What an unanswered question means for its batch. A passing one counts only after some in a row."""
+    logger.warning("batch_not_asked", batch=str(batch.id), error=type(error).__name__)
+    kind = failure_class_of(error)
+    if kind == "transient" and tick.cursor.silent.get(str(batch.id), 0) + 1 < SILENT_QUESTIONS:
+        return
+    summary, what_to_do = told(error)
+    WorkFailureStore(database).record(
+        unit_of_batch(batch), kind, at=tick.now, error=type(error).__name__, summary=summary, what_to_do=what_to_do
+    )
 
 
 SENSORS = [classifier_versions, llm_batch_results]

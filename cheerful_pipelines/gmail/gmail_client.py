@@ -328,6 +328,10 @@ class GmailClient:
         except ThrottledError as error:
             self._note_refusal(error, taken, units=cost, asked=cost, batch_size=len(ids))
             raise
+        except TransientError as error:
+            parts = _whole_parts(error, ids)
+            if not parts:
+                raise
         finally:
             if paid is None:
                 self._allowance.over(taken)
@@ -340,21 +344,15 @@ class GmailClient:
         return fetched, errors
 
     def _send_batch(self, ids: Sequence[str]) -> Callable[[], dict[str, BatchPart]]:
-        """The call to make in a thread of its own; a body that breaks off still gives the parts that came whole."""
+        """The call to make in a thread of its own. A body that breaks off raises IncompleteRead."""
         paths = {one: f"/gmail/v1/users/me/messages/{quote(one, safe='')}?format=raw&alt=json" for one in ids}
         content_type, body = encode_batch(paths)
         way = self._way()
 
         def send() -> dict[str, BatchPart]:
-            try:
-                answer, content = way.http.request(
-                    f"{self._root}{_BATCH_PATH}", method="POST", body=body, headers={"content-type": content_type}
-                )
-            except http.client.IncompleteRead as error:
-                parts = decode_batch("", _inflated(error.partial), ids)
-                if not parts:
-                    raise
-                return parts
+            answer, content = way.http.request(
+                f"{self._root}{_BATCH_PATH}", method="POST", body=body, headers={"content-type": content_type}
+            )
             if int(answer.status) >= 300:
                 headers = {str(name): str(value) for name, value in answer.items()}
                 raise error_from_answer(int(answer.status), content, headers, call="messages.get")
@@ -618,6 +616,13 @@ def _read_parts(
         except CheerfulError as error:
             errors[one] = error
     return fetched, errors
+
+
+def _whole_parts(error: TransientError, ids: Sequence[str]) -> dict[str, BatchPart]:
+    """The parts of a batch that had come whole when its body broke off, by itself or at the limit of the call."""
+    if not isinstance(error.__cause__, http.client.IncompleteRead):
+        return {}
+    return decode_batch("", _inflated(error.__cause__.partial), ids)
 
 
 def _inflated(body: bytes) -> bytes:

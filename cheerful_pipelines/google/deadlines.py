@@ -1,4 +1,4 @@
-"""A wall-clock limit on a whole call to Google: name lookup, connection, login, headers and body together.
+"""A wall-clock limit on a whole call to Google or another service: name lookup, connection, login, headers and body.
 
 The time-out of a socket counts from one read to the next, so an answer that drips a byte a second never reaches it.
 Here a call runs in a thread of its own, and whoever waits for it stops waiting at the limit, whatever the call is
@@ -31,7 +31,7 @@ LONGEST_CALL_SECONDS = 180.0
 """No call lasts longer, however much it brings. The quota ledgers count a call that never reported back so long."""
 
 ENDING_SECONDS = 0.5
-"""How long a call whose sockets were shut down is given to hand over what had come."""
+"""How long a call whose sockets were shut down is given to end, so that its error tells what had come."""
 
 Answer = TypeVar("Answer")
 
@@ -60,8 +60,9 @@ class Limit(NamedTuple):
 def finish_within(limit: Limit, call: Callable[[], Answer], *, name: str) -> Answer:
     """What `call` returns or raises, if it ends within the limit.
 
-    Raises SlowCallError at the limit; its `__cause__` is what the call raised once its sockets were shut down, for
-    example an IncompleteRead with the bytes that had come. `name` goes into the message: no personal data.
+    Raises SlowCallError at the limit, whatever the call makes of it; the `__cause__` is what it raised once its sockets
+    were shut down, for example an IncompleteRead with the bytes that had come. `name` goes into the message: no
+    personal data.
     """
     work, started = _Work(call), time.monotonic()
     context = contextvars.copy_context()  # logs of the libraries keep the run they belong to
@@ -78,9 +79,9 @@ def finish_within(limit: Limit, call: Callable[[], Answer], *, name: str) -> Ans
     if work.done.is_set():
         return work.outcome()
     work.watch.cut()
+    # What it returns now counts for nothing: http.client takes a shut socket for the end of the headers, and for the
+    # end of a body whose length nobody named, so that half an answer looks like a whole one.
     work.done.wait(ENDING_SECONDS)
-    if work.done.is_set() and work.error is None:
-        return work.outcome()
     seconds = time.monotonic() - started
     raise SlowCallError(f"{name} did not end within {seconds:.0f} s and was cut off.") from work.error
 

@@ -59,16 +59,25 @@ class BackfillStore:
             )
         return number
 
-    def backfills(self, *, open_only: bool = False) -> list[Backfill]:
-        """All of them, newest first; or those under way."""
-        columns = backfill.c
-        statement = sa.select(backfill, campaign.c.slug).join(campaign, campaign.c.id == columns.campaign_id)
-        if open_only:
-            parts = sa.exists().where(backfill_part.c.backfill_id == columns.id, backfill_part.c.state.in_(_UNFINISHED))
-            statement = statement.where(sa.or_(columns.state == "running", parts))
+    def backfills(self) -> list[Backfill]:
+        """All of them, newest first."""
+        statement = sa.select(backfill, campaign.c.slug).join(campaign, campaign.c.id == backfill.c.campaign_id)
         with self._database.transaction() as connection:
-            rows = connection.execute(statement.order_by(columns.created_at.desc())).mappings().all()
+            rows = connection.execute(statement.order_by(backfill.c.created_at.desc())).mappings().all()
             return [_backfill(connection, row) for row in rows]
+
+    def open_backfills(self) -> dict[UUID, str]:
+        """Those under way, newest first: number to campaign. Not read further, so that one cannot spoil all."""
+        columns = backfill.c
+        parts = sa.exists().where(backfill_part.c.backfill_id == columns.id, backfill_part.c.state.in_(_UNFINISHED))
+        statement = (
+            sa.select(columns.id, campaign.c.slug)
+            .join(campaign, campaign.c.id == columns.campaign_id)
+            .where(sa.or_(columns.state == "running", parts))
+            .order_by(columns.created_at.desc())
+        )
+        with self._database.transaction() as connection:
+            return {row.id: row.slug for row in connection.execute(statement)}
 
     def backfill(self, number: UUID) -> Backfill:
         """One. Raises NotFoundError."""

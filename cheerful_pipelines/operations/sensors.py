@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from uuid import UUID
 
 import dagster as dg
 import psutil
 from pydantic import Field
 
+from cheerful_pipelines.failures import failure_class_of, told
 from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, HEALTH, SHEET_IMPORT
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.operations.alert_store import AlertStore
@@ -22,6 +24,8 @@ from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
 from cheerful_pipelines.operations.notify import say
 from cheerful_pipelines.operations.request_backfill import progress_in_words
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
+from cheerful_pipelines.orchestration.retries import may_be_tried
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.refresh.jobs import CAMPAIGN_REFRESH
 from cheerful_pipelines.run_retries import ended_at, is_being_repeated
@@ -69,35 +73,67 @@ def run_request(backfill: Backfill, part: BackfillPart) -> dg.RunRequest:
 
 @work_sensor(
     name="campaign_backfills",
+    kinds=["backfill"],
     jobs=[SHEET_IMPORT, ARCHIVE_RECONCILE, CAMPAIGN_REFRESH],
     minimum_interval_seconds=10,
     description="Carries the backfills on that `cheerful backfill` or the job `campaign_backfill` asked for: two "
     "partitions at a time, behind the live sync; what is cancelled is ended.",
 )
 def campaign_backfills(tick: Tick[Cursor], database: dg.ResourceParam[Database]) -> dg.SensorResult | dg.SkipReason:
-    """One query where nothing is under way."""
-    store, requests = BackfillStore(database.for_every_client()), list[dg.RunRequest]()
-    open_ones = store.backfills(open_only=True)
-    if not open_ones:
+    """One query where nothing is under way. A backfill that cannot be carried on waits by itself; the others go on."""
+    database = database.for_every_client()
+    store, failed = BackfillStore(database), WorkFailureStore(database)
+    slugs = store.open_backfills()
+    failures = tick.failures(database)
+    failed.clear([unit for unit in failures if UUID(unit.rpartition(":")[2]) not in slugs])
+    if not slugs:
         return dg.SkipReason("No backfill is under way.")
-    words = []
-    for found in open_ones:
-        runs = _runs(tick.instance, found)
-        if found.state == "cancelled":
-            _end_runs(tick.instance, runs)
-        aliases = {part.partition_key.partition("|")[0] for part in found.parts if part.stage == "archive"}
-        now = datetime.now(UTC)
-        step = next_step(found, runs, store.complete_months(sorted(aliases)), now)
-        for number, (state, run_id) in step.settled.items():
-            store.set_part(found.id, number, state=state, run_id=run_id)
-        for part in step.to_request:
-            store.set_part(found.id, part.number, state="requested", attempt=part.attempt, requested_at=now)
-            requests.append(run_request(found, part))
-        if step.finished is not None:
-            store.finish(found.id, state=step.finished)
-            logger.info("backfill_finished", backfill=str(found.id), campaign=found.slug, state=step.finished)
-        words.append(f"{found.slug}: {progress_in_words(found)}")
+    requests, words = list[dg.RunRequest](), []
+    for number, slug in slugs.items():
+        unit = f"backfill:{slug}:{number}"
+        before = failures.get(unit)
+        if before is not None and not may_be_tried(before, tick.now):
+            words.append(f"{slug}: waits for its next try after {before.error}")
+            continue
+        try:
+            words.append(_carry_on(tick, store, number, requests))
+        except Exception as error:  # whatever it is: this backfill's own
+            words.append(f"{slug}: could not be carried on")
+            _note_failure(failed, unit, error, tick.now)
+            continue
+        if before is not None:
+            failed.clear([unit])
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("; ".join(words) + ".")
+
+
+def _carry_on(tick: Tick[Cursor], store: BackfillStore, number: UUID, requests: list[dg.RunRequest]) -> str:
+    """One step of one backfill. Runs that it has written down as asked for are in `requests` even if it raises."""
+    found = store.backfill(number)
+    runs = _runs(tick.instance, found)
+    if found.state == "cancelled":
+        _end_runs(tick.instance, runs)
+    aliases = {part.partition_key.partition("|")[0] for part in found.parts if part.stage == "archive"}
+    now = datetime.now(UTC)
+    step = next_step(found, runs, store.complete_months(sorted(aliases)), now)
+    for part_number, (state, run_id) in step.settled.items():
+        store.set_part(found.id, part_number, state=state, run_id=run_id)
+    for part in step.to_request:
+        request = run_request(found, part)
+        store.set_part(found.id, part.number, state="requested", attempt=part.attempt, requested_at=now)
+        requests.append(request)
+    if step.finished is not None:
+        store.finish(found.id, state=step.finished)
+        logger.info("backfill_finished", backfill=str(found.id), campaign=found.slug, state=step.finished)
+    return f"{found.slug}: {progress_in_words(found)}"
+
+
+def _note_failure(store: WorkFailureStore, unit: str, error: Exception, now: datetime) -> None:
+    """A row of its own, which `status`, the health report and alerts show until it is carried on."""
+    logger.warning("backfill_not_carried_on", unit=unit, error=type(error).__name__, exc_info=error)
+    summary, what_to_do = told(error)
+    store.record(
+        unit, failure_class_of(error), at=now, error=type(error).__name__, summary=summary, what_to_do=what_to_do
+    )
 
 
 def _runs(instance: dg.DagsterInstance, found: Backfill) -> dict[int, RunSeen]:

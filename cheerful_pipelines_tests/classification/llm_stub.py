@@ -41,6 +41,7 @@ class StubLlm:
         self.files: dict[str, bytes] = {}
         self.batches_end = True
         self.batch_results_left_out = 0
+        self.hanging: set[str] = set()  # batches of which no question is answered
         self.url = ""
         self._at_once = 0
         self._local = LocalClassifier()
@@ -113,6 +114,8 @@ class StubLlm:
         return JSONResponse(self._message_batch(name))
 
     async def message_batch(self, request: Request) -> Response:
+        while request.path_params["id"] in self.hanging:
+            await asyncio.sleep(0.05)
         return JSONResponse(self._message_batch(request.path_params["id"]))
 
     def _message_batch(self, name: str) -> dict[str, Any]:
@@ -129,6 +132,8 @@ class StubLlm:
         }  # fmt: skip
 
     async def message_batch_results(self, request: Request) -> Response:
+        while request.path_params["id"] in self.hanging:
+            await asyncio.sleep(0.05)
         lines = []
         requests = self.batches[request.path_params["id"]]["requests"]
         for number, item in enumerate(reversed(requests)):  # out of order, as the real one

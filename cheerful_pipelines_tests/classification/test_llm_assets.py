@@ -1,17 +1,20 @@
 """A language model behind the assets: the gate, money, batches, faults; over real HTTP and in a real database."""
 
+import json
 import multiprocessing
 import os
 import signal
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
 import pytest
 import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
+from cheerful_pipelines.classification import llm_classifier, sensors
 from cheerful_pipelines.classification.assets import ASSETS
 from cheerful_pipelines.classification.budget import Budget, Limits, Spent
 from cheerful_pipelines.classification.checks import CHECKS
@@ -19,10 +22,13 @@ from cheerful_pipelines.classification.classify_pending import classify_pending
 from cheerful_pipelines.classification.llm_classifier import LlmClassifier, LlmOptions
 from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
-from cheerful_pipelines.classification.models import ClassificationReport
+from cheerful_pipelines.classification.models import ClassificationReport, OpenBatch
 from cheerful_pipelines.classification.sensors import classifier_versions, llm_batch_results
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.errors import AuthError, TransientError
+from cheerful_pipelines.orchestration.side_by_side import SideBySide
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
+from cheerful_pipelines.orchestration.work_sensor import WORK_TAG, work_tags
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -30,6 +36,7 @@ from cheerful_pipelines.storage.tables import campaign as campaign_table
 from cheerful_pipelines.storage.tables import llm_batch, llm_spend, thread_verdict
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 from cheerful_pipelines_tests.classification.llm_stub import TOKENS_IN, StubLlm, running_stub
+from cheerful_pipelines_tests.classification.words import reply
 from cheerful_pipelines_tests.threads.mailroom import Mailroom, answer, pitch
 
 WORDS = {
@@ -322,6 +329,73 @@ def test_what_a_batch_did_not_run_is_pending_again(
 
     assert (taken["inserted"], taken["failed"]) == (1, 2)
     assert later["calls"] == 2
+
+
+def batch_of(room: Mailroom, campaign: Campaign, stub: StubLlm, *, status: str = "submitted") -> OpenBatch:
+    """One more that is with the provider, or has ended."""
+    classifier, store = model(stub), LlmStore(room.database)
+    known = {batch.id for batch in store.open_batches()}
+    handle = classifier.submit_batch({"state-0": reply("Count me in!")})
+    while status == "ended" and not (state := classifier.batch_has_ended(handle))[0]:
+        handle = state[1]
+    handle = state[1] if status == "ended" else handle
+    with room.database.transaction() as connection:
+        connection.execute(
+            sa.insert(llm_batch).values(
+                id=uuid4(), campaign_id=campaign.id, classifier_version=classifier.identity().version, status=status,
+                requests=0, handle=handle, run_id="r",
+            )
+        )  # fmt: skip
+    (new,) = [batch for batch in store.open_batches() if batch.id not in known]
+    return new
+
+
+def test_batches_that_hang_keep_no_other_from_being_asked(
+    room: Mailroom, spring: Campaign, stub: StubLlm, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+):
+    """More hang than are asked at once, and all of them are older."""
+    monkeypatch.setattr(sensors, "_QUESTIONS", SideBySide(at_once=2, seconds=3.0))
+    monkeypatch.setattr(llm_classifier, "QUESTION_SECONDS", 300.0)
+    batches = [batch_of(room, spring, stub) for _ in range(6)]
+    stub.batches["msgbatch_6"]["looked"] = 1  # it has ended
+    stub.hanging = {f"msgbatch_{number}" for number in range(1, 6)}
+    cursor, ended = None, list[str]()
+    try:
+        for _ in range(6):
+            context = dg.build_sensor_context(
+                instance=instance, cursor=cursor, resources={"database": room.database, "classifier": model(stub)}
+            )
+            began = time.monotonic()
+            found = llm_batch_results(context)
+            assert time.monotonic() - began < 30
+            cursor = context.cursor
+            ended += [] if isinstance(found, dg.SkipReason) else [json.loads(r.tags[WORK_TAG]) for r in found]
+    finally:
+        stub.hanging = set()
+
+    assert ended
+    assert all(list(work) == [f"batch:spring:{batches[-1].id}"] for work in ended)
+    waiting = WorkFailureStore(room.database).failures("batch")
+    assert waiting.keys() <= {f"batch:spring:{batch.id}" for batch in batches[:-1]}
+    assert {failure.failure_class for failure in waiting.values()} == {"transient"}
+
+
+def test_results_that_do_not_come_hold_up_no_other_batch(
+    room: Mailroom, spring: Campaign, stub: StubLlm, settings: Settings, instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+):  # fmt: skip
+    monkeypatch.setattr(llm_classifier, "TRANSFER_SECONDS", 20.0)
+    older, newer = (batch_of(room, spring, stub, status="ended") for _ in range(2))
+    stub.hanging = {"msgbatch_1"}
+    unit = f"batch:spring:{newer.id}"
+    try:
+        tags = work_tags("batch", {unit: "ended"})
+        done = materialize(room, settings, instance, model(stub), "batch_verdicts", tags=tags)
+    finally:
+        stub.hanging = set()
+
+    assert done.success
+    assert [batch.id for batch in LlmStore(room.database).open_batches()] == [older.id]
 
 
 def test_the_version_sensor_asks_once_and_rests_when_the_ui_shows_it(

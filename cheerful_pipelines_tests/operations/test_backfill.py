@@ -21,6 +21,7 @@ from cheerful_pipelines.operations.jobs import campaign_backfill
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, Stage
 from cheerful_pipelines.operations.request_backfill import month_of, request_backfill
 from cheerful_pipelines.operations.sensors import campaign_backfills
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
@@ -206,6 +207,41 @@ def test_a_tick_asks_for_the_first_part_behind_everything_live(
     assert request.tags["cheerful/backfill"] == str(number)
     assert isinstance(again, dg.SkipReason)
     assert "0 of 2 partitions done, 1 under way" in (again.skip_message or "")
+
+
+def test_one_backfill_that_cannot_be_carried_on_holds_up_no_other(
+    database: Database, instance: dg.DagsterInstance
+) -> None:
+    """Each of three: one is damaged in the database; the two others begin, and it begins once it is repaired."""
+    store, numbers = BackfillStore(database), dict[str, UUID]()
+    for slug in ("autumn", "spring", "winter"):
+        plan = plan_backfill(
+            a_campaign(database, slug=slug, senders=()), [], since=date(2026, 11, 1), until=None, now=NOW
+        )
+        numbers[slug] = store.add(plan, None, requested_by="kim")
+
+    def tick() -> list[str]:
+        found = campaign_backfills(dg.build_sensor_context(instance=instance, resources={"database": database}))
+        return [] if isinstance(found, dg.SkipReason) else [str(one.partition_key) for one in found.run_requests or []]
+
+    def estimate(value: str) -> None:
+        with database.transaction() as connection:
+            statement = sa.text("update backfill set estimate = cast(:value as jsonb) where id = :number")
+            connection.execute(statement, {"value": value, "number": numbers["spring"]})
+
+    estimate('{"partitions": "many"}')
+    assert sorted(tick()) == ["autumn", "winter"]
+    (failure,) = WorkFailureStore(database).failures("backfill").values()
+    assert failure.unit == f"backfill:spring:{numbers['spring']}"
+    assert (failure.failure_class, failure.error, failure.attempts) == ("unknown", "ValidationError", 1)
+    assert failure.user_id is not None
+
+    estimate("null")
+    assert tick() == [], "it waits as the table of retries says"
+    with database.transaction() as connection:
+        connection.execute(sa.text("update work_failure set next_try_at = now() - interval '1 minute'"))
+    assert tick() == ["spring"]
+    assert WorkFailureStore(database).failures("backfill") == {}
 
 
 def test_what_was_estimated_is_what_it_takes(
