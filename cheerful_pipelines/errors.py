@@ -4,6 +4,7 @@
     ├── ConfigurationError        a setting is missing or wrong; nothing starts
     ├── TransientError            5xx, reset, timeout, database away: try again, with backoff
     │   ├── ThrottledError        429 and its 403 twins; .retry_after_seconds where Google said so
+    │   ├── UnclearAnswerError    an error answer without a reason that we know: it may pass, or be our request's fault
     │   └── SlowCallError         a call, or one mailbox's work, passed its limit of wall-clock time
     │       └── OutOfTimeError    a mailbox's time was over before a call was begun
     ├── AuthError                 the account or the credentials were refused; a person must reconnect
@@ -52,6 +53,10 @@ class ThrottledError(TransientError):
         super().__init__(message, what_to_do=what_to_do)
         self.retry_after_seconds = retry_after_seconds
         self.of_project = of_project
+
+
+class UnclearAnswerError(TransientError):
+    """Google refused without a reason that we know, or answered with something else than was asked for."""
 
 
 class SlowCallError(TransientError):

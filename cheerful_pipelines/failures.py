@@ -20,6 +20,7 @@ from cheerful_pipelines.errors import (
     StaleStateError,
     ThrottledError,
     TransientError,
+    UnclearAnswerError,
 )
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.orchestration.retries import FAILURE_CLASSES, FailureClass
@@ -53,6 +54,7 @@ _CLASS_OF_NAME: Mapping[str, FailureClass] = {
     **dict.fromkeys(_operating_system_errors(OSError), "transient"),
     **dict.fromkeys(("DagsterUserCodeUnreachableError", "DagsterLaunchFailedError", "_InactiveRpcError"), "crashed"),
     "ThrottledError": "throttled",
+    "UnclearAnswerError": "unclear",
     "AuthError": "auth",
     **dict.fromkeys(("ConfigurationError", "PermanentError", "NotFoundError", "SheetContentError"), "permanent"),
 }  # fmt: skip
@@ -77,6 +79,8 @@ def failure_class_of(error: BaseException) -> FailureClass:
         return "interrupted"
     if isinstance(error, ThrottledError):
         return "throttled"
+    if isinstance(error, UnclearAnswerError):
+        return "unclear"
     if isinstance(error, TransientError | StaleStateError):  # a newer state exists: it is read again
         return "transient"
     if isinstance(error, AuthError):

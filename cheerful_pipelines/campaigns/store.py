@@ -397,6 +397,16 @@ class CampaignStore:
             ).rowcount
         return bool(changed)
 
+    def restore_account(self, account_id: UUID) -> bool:
+        """One that had to be reconnected works again. False if it is active, or was paused meanwhile."""
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                sa.update(gmail_account)
+                .where(gmail_account.c.id == account_id, gmail_account.c.status == "needs_reauth")
+                .values(status="active", status_reason=None)
+            ).rowcount
+        return bool(changed)
+
     def set_account_not_before(self, account_id: UUID, *, not_before: datetime | None) -> None:
         """Throttled: the sensor leaves the account alone until then."""
         with self._database.transaction() as connection:

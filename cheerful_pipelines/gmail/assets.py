@@ -18,7 +18,7 @@ from cheerful_pipelines.errors import AuthError, PermanentError, SlowCallError
 from cheerful_pipelines.failures import API_RETRY, as_failure, dagster_failures, failure_class_of, told
 from cheerful_pipelines.gmail.checks import mailbox_evaluations, month_evaluation
 from cheerful_pipelines.gmail.gmail_client import GmailClients
-from cheerful_pipelines.gmail.mailbox_failures import record_failure, settle_account
+from cheerful_pipelines.gmail.mailbox_failures import account_works, prove_reading, record_failure, settle_account
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.logs import get_logger, log_fields
@@ -80,9 +80,12 @@ def gmail_messages(
 
     def sync(alias: str) -> dict[str, Any]:
         account = campaigns.account(alias)
+        client = gmail_clients.client(account)
+        if account.status == "needs_reauth":
+            prove_reading(client, seconds=LIVE_SECONDS)
         mailbox = MailboxSync(
             account,
-            gmail_clients.client(account),
+            client,
             MailStore(database.for_client(account.user_id), blobs, hash_key=settings.optional_hash_key()),
             run_id=context.run_id,
             is_over=lambda run_id: _is_over(context.instance, run_id),
@@ -93,6 +96,8 @@ def gmail_messages(
         )
         if report.is_partial and not report.inserted and is_short:
             raise SlowCallError(f"The mailbox {alias} gave nothing within {LIVE_SECONDS:.0f} seconds.")
+        if account.status == "needs_reauth":
+            account_works(campaigns, account)
         # Gmail's ids are unsigned 64-bit numbers: as text, since metadata holds signed ones.
         marks = {"mark_before": str(report.mark_before), "mark_after": str(report.mark_after)}
         gap = {"gap_certificate": markdown_metadata(markdown.escaped(report.gap.statement))} if report.gap else {}

@@ -70,6 +70,8 @@ _BY_REASON: Mapping[tuple[int, str], _Rule] = {
     (403, "accountDeleted"): _SUSPENDED,
     (403, "authError"): _Rule(AuthError, "Google refuses the account's login", _RECONNECT),
 }
+_METADATA_ONLY = "metadata scope"
+"""Gmail refuses a search, or a message as it was sent, to a login with gmail.metadata alone: 403 `forbidden`."""
 _NO_MAIL_WORDS = ("mail service not enabled", "mail service is not enabled", "gmail is not enabled")
 
 _CLOCK = _Rule(
@@ -173,6 +175,8 @@ def error_from_answer(
             return _error(rule, f"{call}, {status} {reason}")
     if status in (400, 403) and any(words in message.lower() for words in _NO_MAIL_WORDS):
         return _error(_NO_MAIL, f"{call}, {status} {named}")
+    if status == 403 and _METADATA_ONLY in message.lower():
+        return _error(_NO_SCOPE, f"{call}, {status} {named}")
     if status == 401:
         return AuthError(f"Gmail refuses {call} ({status} {named}).", what_to_do=_RECONNECT)
     if status == 404:

@@ -1,11 +1,13 @@
 """What the failure of one mailbox means: its row in `work_failure`, and the account's state."""
 
-from datetime import datetime, timedelta
+import time
+from datetime import UTC, datetime, timedelta
 
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.errors import AuthError, ThrottledError
 from cheerful_pipelines.failures import failure_class_of, told
+from cheerful_pipelines.gmail.gmail_client import GmailClient
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.orchestration.retries import WorkFailure
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
@@ -48,3 +50,17 @@ def settle_account(campaigns: CampaignStore, account: GmailAccount, error: BaseE
         campaigns.set_account_not_before(account.id, not_before=until)
         return True
     return False
+
+
+def prove_reading(client: GmailClient, *, seconds: float) -> None:
+    """One search, within so many seconds: it needs the permission to read mail, the profile and the history less.
+
+    Raises AuthError if the account still must be reconnected.
+    """
+    client.ending_at(time.monotonic() + seconds).list_page(after=datetime.now(UTC))
+
+
+def account_works(campaigns: CampaignStore, account: GmailAccount) -> None:
+    """An account that had to be reconnected has been synced. One that was paused meanwhile stays so."""
+    if campaigns.restore_account(account.id):
+        logger.info("account_is_back", account=account.alias)

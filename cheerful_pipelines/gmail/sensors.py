@@ -90,9 +90,10 @@ def gmail_changes(
     """One sensor for all accounts: a tick costs more than asking a mailbox. No mailbox ever fails it."""
     database = database.for_every_client()
     partitions = tick.instance.get_dynamic_partitions("gmail_account")
+    failures = tick.failures(database)  # before the accounts: a run writes the account's state first, then its failure
     targets = {target.alias: target for target in MailStore(database, blobs).sync_targets()}
-    _forget(tick, reconnected(targets.values(), tick.failures(database)), database)
-    ready = askable(list(targets.values()), tick.failures(database), partitions=partitions, now=tick.now)
+    _forget(tick, reconnected(targets.values(), failures), database)
+    ready = askable(list(targets.values()), failures, partitions=partitions, now=tick.now)
     if not ready:
         return dg.SkipReason("No Gmail account can be asked now: none is registered, active and due.")
     polled = _poll(tick, ready, database, gmail_clients)
@@ -135,8 +136,6 @@ def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Databa
         if isinstance(answer, BaseException):
             polled.silent[alias] = answer
             continue
-        if by_alias[alias].status == "needs_reauth":
-            _comes_back(accounts[alias], campaigns, database)
         watermark = _news(by_alias[alias], answer)
         if watermark is None:
             polled.in_step.append(alias)
@@ -158,17 +157,16 @@ def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Databa
 
 
 def _news(target: SyncTarget, newest: int) -> str | None:
-    """The watermark of what is to be synced; None if nothing is."""
+    """The watermark of what is to be synced; None if nothing is.
+
+    An account that must be reconnected is synced as soon as it answers: a poll needs less permission than a sync, so
+    that only the latter proves that it works again.
+    """
+    if target.status == "needs_reauth":
+        return f"{newest}:{target.progress}:reconnect"
     if target.live_history_id is not None and newest <= target.live_history_id and not target.has_new_recipients:
         return None
     return f"{newest}:{target.progress}{':recipients' if target.has_new_recipients else ''}"
-
-
-def _comes_back(account: GmailAccount, campaigns: CampaignStore, database: Database) -> None:
-    """It had to be reconnected, and answers."""
-    WorkFailureStore(database).clear([f"mailbox:{account.alias}"])
-    if campaigns.set_account_status(account.id, status="active", reason=None):
-        logger.info("account_is_back", account=account.alias)
 
 
 def _forget_lasting(tick: Tick[GmailCursor], aliases: Sequence[str], database: Database) -> None:
@@ -210,7 +208,7 @@ def _parts(tick: Tick[GmailCursor], due: Mapping[str, SyncTarget], failures: Map
     """The runs to request, which the cursor remembers."""
     waiting: dict[str, SyncKind] = {}
     for alias, target in due.items():
-        is_slow = f"mailbox:{alias}" in failures or alias in tick.cursor.silent
+        is_slow = f"mailbox:{alias}" in failures or alias in tick.cursor.silent or target.status == "needs_reauth"
         waiting[alias] = "slow" if is_slow else "listing" if target.live_history_id is None else "live"
     unfinished: dict[SyncKind, int] = {}
     for run in tick.unfinished:

@@ -32,6 +32,7 @@ ALERT_RULES: Mapping[FailureClass, AlertRule | None] = {
     "transient": AlertRule(5, timedelta(minutes=15), "warning"),
     "throttled": AlertRule(12, timedelta(hours=1), "warning"),
     "crashed": AlertRule(3, timedelta(minutes=15), "warning"),
+    "unclear": AlertRule(5, timedelta(minutes=15), "error"),
     "auth": AlertRule(1, _AT_ONCE, "error"),
     "permanent": AlertRule(1, _AT_ONCE, "error"),
     "unknown": AlertRule(1, _AT_ONCE, "error"),

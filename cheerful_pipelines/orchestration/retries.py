@@ -21,7 +21,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-FailureClass = Literal["transient", "throttled", "auth", "permanent", "crashed", "interrupted", "unknown"]
+FailureClass = Literal["transient", "throttled", "unclear", "auth", "permanent", "crashed", "interrupted", "unknown"]
 FAILURE_CLASSES: tuple[FailureClass, ...] = get_args(FailureClass)
 
 _DAY = timedelta(days=1)
@@ -48,6 +48,10 @@ RETRIES: Mapping[FailureClass, RetryRule] = {
     "throttled": RetryRule(
         timedelta(minutes=2), timedelta(minutes=4), timedelta(minutes=10), False,
         "where Google names no time; its Retry-After goes first",
+    ),
+    "unclear": RetryRule(
+        timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=10), True,
+        "an answer without a reason that we know may pass by itself, or be our request's fault for good",
     ),
     "auth": RetryRule(
         timedelta(hours=1), timedelta(hours=1), timedelta(hours=1), False,

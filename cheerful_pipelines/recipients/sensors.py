@@ -1,6 +1,7 @@
 """The sensor `sheet_changes`: a changed sheet starts its import, an unchanged one costs one cheap call."""
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 
 import dagster as dg
 
@@ -26,6 +27,7 @@ POLL_SECONDS_A_TICK = 8.0
 """Dagster ends a tick after 60 s. A call of Drive ends by itself (sheets_session.py)."""
 SILENT_POLLS = 3
 """A sheet that did not answer so often in a row waits by the table; before that it is asked last in each tick."""
+UNKNOWN_SILENCE_AGAIN_AFTER = timedelta(minutes=10)
 
 _POLLS = SideBySide(at_once=POLLS_AT_ONCE, seconds=POLL_SECONDS_A_TICK)
 
@@ -133,16 +135,20 @@ def _look(
 
 
 def _note_silence(tick: Tick[SheetCursor], slug: str, error: BaseException, times: int, database: Database) -> None:
-    """What an unanswered poll means for its sheet. A passing one counts only after some in a row."""
+    """What an unanswered poll means for its sheet. A passing one counts only after some in a row.
+
+    The next poll is one cheap call: a bug in it does not wait for a day, as a run that fails by one does.
+    """
     kind = failure_class_of(error)
     logger.warning("sheet_not_readable", campaign=slug, error=type(error).__name__)
     before = tick.failures(database).get(f"sheet:{slug}")
-    if (kind == "transient" and times < SILENT_POLLS) or (before and not may_be_tried(before, tick.now)):
+    if (kind in ("transient", "unclear") and times < SILENT_POLLS) or (before and not may_be_tried(before, tick.now)):
         return
     summary, what_to_do = told(error)
     tick.failures(database)[f"sheet:{slug}"] = WorkFailureStore(database).record(
-        f"sheet:{slug}", kind, at=tick.now, error=type(error).__name__, summary=summary, what_to_do=what_to_do
-    )
+        f"sheet:{slug}", kind, at=tick.now, error=type(error).__name__, summary=summary, what_to_do=what_to_do,
+        not_before=tick.now + UNKNOWN_SILENCE_AGAIN_AFTER if kind == "unknown" else None,
+    )  # fmt: skip
 
 
 def _why_nothing(watched: Collection[SheetWatch], states: Mapping[str, SheetState], behind: int) -> str:

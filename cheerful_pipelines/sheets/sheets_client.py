@@ -18,6 +18,7 @@ from cheerful_pipelines.errors import (
     ConfigurationError,
     ThrottledError,
     TransientError,
+    UnclearAnswerError,
 )
 from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, POLL_SECONDS, Limit, finish_within
 from cheerful_pipelines.google.patience import Patience
@@ -86,7 +87,8 @@ class SheetsClient:
         """Drive's version of the file: another text after every change. One cheap call.
 
         Sensors try once: then it ends within POLL_SECONDS of wall-clock time, login included, or raises SlowCallError.
-        Raises NotFoundError for a file in the trash, PermanentError for one that is not a Google Sheet.
+        Raises NotFoundError for a file in the trash, PermanentError for one that is not a Google Sheet, and
+        UnclearAnswerError for an answer that makes no sense.
         """
         params = {"fields": "version,trashed,mimeType", "supportsAllDrives": "true"}
         url = _DRIVE_FILE + quote(spreadsheet_id, safe="")
@@ -96,6 +98,8 @@ class SheetsClient:
             wrong = error_of_file(facts, spreadsheet_id=spreadsheet_id, reader=session.reader)
             if wrong is not None:
                 raise wrong
+            if not facts.get("version"):
+                raise UnclearAnswerError(f"Drive named no version of the spreadsheet {spreadsheet_id}.")
             return facts
 
         return str(self._call(once, kind=None, tries=tries)["version"])

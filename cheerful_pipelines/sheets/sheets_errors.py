@@ -16,6 +16,7 @@ from cheerful_pipelines.errors import (
     PermanentError,
     ThrottledError,
     TransientError,
+    UnclearAnswerError,
 )
 from cheerful_pipelines.google.reasons import (
     API_DISABLED,
@@ -106,7 +107,7 @@ _TOO_LARGE = _Rule(
     "Report this as a bug of ours, with the run; in the sheet a smaller range or fewer columns help.",
 )
 _REFUSED = _Rule(
-    PermanentError,
+    UnclearAnswerError,
     "Google refused the request for spreadsheet {sheet} ({status}): {said}",
     "If the sheet and the campaign's tab are right, this is a bug of ours: report it with the run.",
 )
@@ -147,13 +148,18 @@ def error_of_answer(
     """Turn one failed answer into our error.
 
     `body` is the parsed JSON, or None where it was not JSON. `reader` names who must be let in ("the service
-    account ..."). A 403 without any reason, status or JSON is a proxy's or a front end's: it may pass.
+    account ..."). An answer that is not JSON, or a 403 without any reason and status, is a proxy's or a front end's:
+    it may pass. So may whatever Google gives no reason for that we know.
     """
     answer = google_answer(status, body)
     if answer.is_throttled:
         return _throttled(answer, headers, spreadsheet_id=spreadsheet_id, now=now or datetime.now(UTC))
     if status >= 500 or status in (408, 409):
         return TransientError(f"Google answered {status} for spreadsheet {spreadsheet_id}.")
+    if not isinstance(body, Mapping) and status != 413:
+        return UnclearAnswerError(
+            f"Something that is not Google's API answered {status} for spreadsheet {spreadsheet_id}."
+        )
     if status == 401:
         return AuthError("Google refused the credentials for Sheets (401).", what_to_do=_SET_CREDENTIALS)
     if status == 404:
@@ -164,7 +170,7 @@ def error_of_answer(
         )
     rule = _rule_of(answer)
     if rule is None:
-        return TransientError(f"Google answered 403 without a reason for spreadsheet {spreadsheet_id}.")
+        return UnclearAnswerError(f"Google answered 403 without a reason for spreadsheet {spreadsheet_id}.")
     return _error(rule, answer, spreadsheet_id=spreadsheet_id, reader=reader)
 
 

@@ -822,6 +822,7 @@ work_failure = sa.Table(
     sa.Column("failure_class", sa.Text, nullable=False),  # orchestration/retries.py
     sa.Column("error", sa.Text, nullable=False),  # class name
     sa.Column("attempts", sa.Integer, nullable=False),  # of this class in a row
+    sa.Column("changes_failed", sa.Integer, nullable=False, server_default="0"),  # changed work, in a row
     _when("first_failed_at", nullable=False),
     _when("failed_at", nullable=False),
     _when("next_try_at", nullable=False),
@@ -829,5 +830,15 @@ work_failure = sa.Table(
     sa.Column("watermark", sa.Text),  # what was to be done; another one: something has changed since
     sa.Column("summary", sa.Text, nullable=False),
     sa.Column("what_to_do", sa.Text, nullable=False),
-    _one_of("failure_class", "transient", "throttled", "auth", "permanent", "crashed", "interrupted", "unknown"),
+    _one_of(
+        "failure_class",
+        "transient",
+        "throttled",
+        "unclear",
+        "auth",
+        "permanent",
+        "crashed",
+        "interrupted",
+        "unknown",
+    ),
 )

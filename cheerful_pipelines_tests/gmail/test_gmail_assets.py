@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import ConfigurationError, PermanentError, ThrottledError
+from cheerful_pipelines.errors import AuthError, ConfigurationError, PermanentError, ThrottledError
 from cheerful_pipelines.gmail import assets as assets_module
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail import sensors as gmail_sensors
@@ -498,14 +498,63 @@ def test_a_revoked_mailbox_comes_back_by_itself_within_the_hour(
     still = installation.failures["mailbox:max"]
     installation.google.restore_token("max@brand.example")
     monkeypatch.setattr(helper, "now", lambda: now + timedelta(minutes=123))
-    installation.tick()
+    (request,) = installation.tick()
+    proven_by_poll = installation.campaigns.account("max").status
+    assert installation.sync(accounts=["max"], tags={"cheerful/sync": "slow"}).success
 
+    assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max"]
+    assert proven_by_poll == "needs_reauth"
     assert (status, failure.failure_class) == ("needs_reauth", "auth")
     assert polls == 2, "it is left alone for an hour"
     assert (still.attempts, still.first_failed_at) == (2, failure.first_failed_at)
     account = installation.campaigns.account("max")
     assert (account.status, account.status_reason) == ("active", None)
     assert installation.failures == {}
+
+
+def test_a_mailbox_that_answers_polls_and_refuses_reading_does_not_flap(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The profile can be had with gmail.metadata; a sync needs gmail.readonly."""
+    installation.sync(accounts=list(ALIASES))
+    installation.deliver("max", 7)
+    refused = AuthError("The login does not include the permission to read mail.")
+    now, states, asked = helper.now(), set[str](), 0
+    _break(installation, monkeypatch, "max", refused)
+    installation.sync(accounts=["max"], tags={"cheerful/sync": "live"})
+    for hour in range(1, 4):
+        moment = now + timedelta(minutes=61 * hour)
+        monkeypatch.setattr(helper, "now", lambda moment=moment: moment)
+        asked += sum(isinstance(one, dg.RunRequest) for one in installation.tick())
+        states.add(installation.campaigns.account("max").status)
+        WorkFailureStore(installation.database).record("mailbox:max", "auth", at=moment, run_id=f"run-{hour}")
+    monkeypatch.undo()
+    still = installation.failures["mailbox:max"]
+    installation.sync(accounts=["max"], tags={"cheerful/sync": "slow"})
+
+    assert (states, asked) == ({"needs_reauth"}, 3), "one try an hour, and the state stays"
+    assert (still.attempts, still.failure_class) == (4, "auth")
+    assert (installation.campaigns.account("max").status, installation.failures) == ("active", {})
+
+
+def test_a_mailbox_that_a_person_reconnected_is_synced_with_the_next_tick(installation: Installation) -> None:
+    installation.sync(accounts=list(ALIASES))
+    installation.deliver("max", 7)
+    WorkFailureStore(installation.database).record(
+        "mailbox:max", "auth", at=helper.now(), run_id="run-1", watermark=None
+    )
+    (request,) = installation.tick()
+
+    assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max"]
+    assert request.tags["cheerful/sync"] == "live"
+
+
+def test_a_sync_that_ends_does_not_resume_a_mailbox_that_was_paused_meanwhile(installation: Installation) -> None:
+    account = installation.campaigns.account("max")
+    installation.campaigns.set_account_status(account.id, status="paused", reason="by hand")
+
+    assert not installation.campaigns.restore_account(account.id)
+    assert installation.campaigns.account("max").status == "paused"
 
 
 def test_a_poll_that_hangs_delays_its_mailbox_only(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:

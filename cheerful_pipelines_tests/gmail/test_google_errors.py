@@ -43,6 +43,7 @@ def answered(status: int, reason: str = "", message: str = "", *, detail: str = 
         (answered(403), TransientError, ""),
         (answered(400), TransientError, ""),
         (answered(403, "forbidden"), TransientError, ""),
+        (answered(403, "forbidden", "Metadata scope does not support 'q' parameter"), AuthError, "gmail.readonly"),
         (answered(400, "invalidArgument"), PermanentError, "bug of ours"),
         (answered(404, "notFound"), NotFoundError, ""),
         (answered(503, "backendError"), TransientError, ""),

@@ -48,7 +48,7 @@ def _runs_in(time: timedelta, kind: FailureClass, *, news_every: timedelta | Non
     ("kind", "quiet", "with_news"),
     [
         ("transient", 721, 721), ("throttled", 150, 150), ("auth", 24, 24), ("permanent", 1, 10), ("crashed", 60, 60),
-        ("interrupted", 160, 160), ("unknown", 9, 12),
+        ("unclear", 150, 150), ("interrupted", 160, 160), ("unknown", 9, 12),
     ],
 )  # fmt: skip
 def test_a_failure_that_lasts_a_day_costs_a_bounded_number_of_runs(

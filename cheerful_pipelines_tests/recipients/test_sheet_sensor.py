@@ -2,12 +2,13 @@
 
 import threading
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import dagster as dg
 import pytest
 
-from cheerful_pipelines.errors import AuthError, CheerfulError, NotFoundError, TransientError
+from cheerful_pipelines.errors import AuthError, CheerfulError, NotFoundError, TransientError, UnclearAnswerError
 from cheerful_pipelines.orchestration import work_sensor as helper
 from cheerful_pipelines.orchestration.retries import Work
 from cheerful_pipelines.orchestration.side_by_side import SideBySide
@@ -37,7 +38,7 @@ class VersionsOnly:
         assert tries == 1, "a tick has no time to wait"
         self.asked.append(spreadsheet_id)
         found = self.versions[spreadsheet_id.removeprefix("sheet-")]
-        if isinstance(found, CheerfulError):
+        if isinstance(found, Exception):
             raise found
         return found
 
@@ -52,6 +53,7 @@ class VersionsOnly:
         ("4", AuthError("closed"), ["missing:2"], False),
         ("4", TransientError("reset"), [], False),
         ("4", KeyError("a bug"), [], False),
+        ("4", UnclearAnswerError("400 without a reason"), [], False),
     ],
 )
 def test_what_a_sheets_state_asks_for(
@@ -143,6 +145,28 @@ def test_a_sheet_whose_poll_hangs_delays_itself_only(database: Database, monkeyp
 
     failure = WorkFailureStore(database).failures()["sheet:autumn"]
     assert (failure.failure_class, failure.error) == ("transient", "SlowCallError")
+
+
+@pytest.mark.parametrize("answer", [UnclearAnswerError("400"), KeyError("version")], ids=["400", "a bug"])
+def test_a_sheet_whose_polls_are_answered_oddly_is_asked_at_least_every_ten_minutes(
+    database: Database, monkeypatch: pytest.MonkeyPatch, answer: Exception
+) -> None:
+    an_account(database)
+    a_campaign(database, slug="spring")
+    sheets, cursor, start = VersionsOnly(spring=answer), None, helper.now()  # type: ignore[arg-type]
+    asked_at = list[timedelta]()
+    with dg.DagsterInstance.ephemeral() as instance:
+        for minute in range(0, 6 * 60, 2):
+            monkeypatch.setattr(helper, "now", lambda minute=minute: start + timedelta(minutes=minute))
+            sheets.asked.clear()
+            result = _tick(database, sheets, instance, cursor)
+            assert not result.run_requests, "an import would say the same"
+            cursor = result.cursor
+            asked_at += [timedelta(minutes=minute)] * bool(sheets.asked)
+
+    waits = [later - earlier for earlier, later in pairwise(asked_at)]
+    assert max(waits) <= timedelta(minutes=10)
+    assert len(asked_at) < 100, "three polls in a row each time, and no busy loop"
 
 
 def test_an_import_that_failed_is_asked_for_after_a_day_and_for_a_new_version_sooner(

@@ -2,11 +2,12 @@
 
 import doctest
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import google.auth.credentials
 import pytest
+import requests
 from google.auth.exceptions import RefreshError
 from hypothesis import given
 from hypothesis import settings as options
@@ -16,6 +17,7 @@ from cheerful_pipelines.errors import CheerfulError, TransientError
 from cheerful_pipelines.failures import failure_class_of
 from cheerful_pipelines.google import reasons
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.orchestration.retries import wait_after
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.models import SheetSource
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
@@ -80,8 +82,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], str, str]] = {
     "too large": (
         {"status": 400, "message": "Request payload size exceeds the limit: 10485760 bytes."}, "permanent", "too large",
     ),
-    "something else": ({"status": 400, "message": "Invalid value at 'data'"}, "permanent", "Invalid value at 'data'"),
-    "not even JSON": ({"status": 403, "kind": "html"}, "transient", "without a reason"),
+    "something else": ({"status": 400, "message": "Invalid value at 'data'"}, "unclear", "Invalid value at 'data'"),
+    "not even JSON": ({"status": 403, "kind": "html"}, "unclear", "not Google's API"),
     "conflict": ({"status": 409}, "transient", "409"),
     "per minute": ({"status": 429}, "throttled", "slow down"),
 }  # fmt: skip
@@ -134,6 +136,38 @@ def test_a_refusal_of_drive_is_judged_by_its_reason(
         sheets.drive_version("creators", tries=1)
     assert failure_class_of(caught.value) == failure_class
     assert advice in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, None), (401, None), (403, None), (404, None), (418, None), (400, {"error": {"code": 400}}),
+        (400, {"error": {"code": 400, "message": "Bad Request", "errors": [{"reason": "badRequest"}]}}),
+        (410, {"error": {"code": 410}}), (422, {}), (403, {"error": {"code": 403}}), (400, ["?"]),
+    ],
+)  # fmt: skip
+def test_an_answer_without_a_reason_that_we_know_is_tried_again_within_minutes(status: int, body: object) -> None:
+    kind = failure_class_of(error_of_answer(status, body, {}, spreadsheet_id="s", reader="us"))
+    assert kind == "unclear"
+    assert wait_after(kind, 1) == timedelta(minutes=1)
+    assert wait_after(kind, 500) == timedelta(minutes=10)
+
+
+@pytest.mark.parametrize("body", ["{}", '{"version": null}'])
+def test_a_file_without_a_version_is_no_bug_of_ours(sheets: SheetsClient, body: str) -> None:
+    class Odd(SheetsSession):
+        def __init__(self) -> None:
+            self.reader = "us"
+
+        def request(self, *_: object, **__: object) -> requests.Response:
+            answer = requests.Response()
+            answer.status_code, answer._content = 200, body.encode()
+            return answer
+
+    sheets._session = Odd()
+    with pytest.raises(CheerfulError) as caught:
+        sheets.drive_version("creators", tries=1)
+    assert failure_class_of(caught.value) == "unclear"
 
 
 def test_a_file_in_the_trash_or_of_another_kind_is_known_by_drives_own_fields(
