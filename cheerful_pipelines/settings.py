@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from cheerful_pipelines.core.production_rules import is_plain, masked_url, same_keys, weak_key
+from cheerful_pipelines.core.production_rules import is_plain, is_this_machine, masked_url, same_keys, weak_key
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.quota.prices import PLANS, QuotaPlan
 
@@ -117,8 +117,12 @@ class Settings(BaseSettings):
     """How long a sign-in holds at most."""
     session_check_seconds: float = Field(default=120.0, ge=0, le=3600)
     """How often Supabase Auth is asked whether a session's user still has their role; another role ends the session."""
+    client_address_header: str | None = None
+    """Header in which a trusted proxy names the client: Fly-Client-IP, X-Forwarded-For, ...; none: no proxy."""
     trusted_proxies: str = ""
-    """Proxies whose last X-Forwarded-For entry is believed: networks, with commas (10.0.0.0/8,fd00::/8)."""
+    """Proxies whose client_address_header is believed: networks, with commas (10.0.0.0/8,fd00::/8)."""
+    trusted_hops: int = Field(default=1, ge=1, le=10)
+    """Proxies of yours in a row that append to X-Forwarded-For: the client is the entry so far from its end."""
     keep_raw_mail_days: int | None = Field(default=None, ge=30)
     """How long raw mail is kept after it was read; None: for good. What it said stays in rows."""
     keep_rationales_days: int | None = Field(default=None, ge=1)
@@ -195,6 +199,37 @@ class Settings(BaseSettings):
             except ValueError as error:
                 raise ValueError(f"CHEERFUL_TRUSTED_PROXIES: {error}. Write networks such as 10.0.0.0/8") from None
         return value
+
+    @property
+    def names_client_addresses(self) -> bool:
+        """Whether failed sign-ins are counted by client: a proxy names it, there is none, or nobody else comes."""
+        return self.client_address_header is not None or is_this_machine(self.web_url)
+
+    @field_validator("client_address_header")
+    @classmethod
+    def _header_is_a_name(cls, value: str | None) -> str | None:
+        name = (value or "").strip()
+        if name.lower() == "forwarded" or (name and re.fullmatch(r"[A-Za-z0-9-]+", name) is None):
+            raise ValueError(
+                f"CHEERFUL_CLIENT_ADDRESS_HEADER={name!r} is not a header that holds an address. Write Fly-Client-IP, "
+                "X-Forwarded-For, another name, or none"
+            )
+        return "none" if name.lower() == "none" else name or None
+
+    @model_validator(mode="after")
+    def _header_has_a_writer(self) -> Self:
+        header = self.client_address_header
+        if header not in (None, "none") and not self.trusted_proxy_networks:
+            raise ValueError(
+                f"CHEERFUL_CLIENT_ADDRESS_HEADER={header} needs CHEERFUL_TRUSTED_PROXIES, the networks of the proxies "
+                "that write it: otherwise everybody could write it"
+            )
+        if header in (None, "none") and self.trusted_proxy_networks:
+            raise ValueError(
+                "CHEERFUL_TRUSTED_PROXIES needs CHEERFUL_CLIENT_ADDRESS_HEADER, the header in which these proxies name "
+                "the client: Fly-Client-IP, X-Forwarded-For, ..."
+            )
+        return self
 
     @field_validator("classifier")
     @classmethod

@@ -65,6 +65,7 @@ def _checks() -> Iterator[Check]:
     yield "Sheets credentials", _sheets_credentials
     yield _RUNNING, _sensors
     yield "pools", _pools
+    yield "addresses of the web UI's clients", _client_addresses
     try:
         database = Database(load_settings().require_database_url()).for_every_client()
         store = CampaignStore(database)
@@ -93,6 +94,20 @@ def _checks() -> Iterator[Check]:
 def _settings() -> str:
     settings = load_settings()
     return f"mode {settings.mode}, environment {settings.environment}"
+
+
+def _client_addresses() -> str:
+    """Whether failed sign-ins are counted by client. Production alone: a machine of one's own has one user."""
+    settings = load_settings()
+    if settings.environment == "production" and not settings.names_client_addresses:
+        raise ConfigurationError(
+            "CHEERFUL_CLIENT_ADDRESS_HEADER is not set: behind a proxy all clients of the web UI count as one, and ten "
+            "failed sign-ins of a stranger hold up every new browser.",
+            what_to_do="Name the header in which your proxy tells the client's address (Fly: Fly-Client-IP; most "
+            "others: X-Forwarded-For) with CHEERFUL_TRUSTED_PROXIES, or none if there is no proxy.",
+        )
+    header = settings.client_address_header
+    return "of the connection itself" if header in (None, "none") else f"{header}, from trusted proxies only"
 
 
 def _hash_key() -> str:

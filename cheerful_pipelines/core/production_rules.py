@@ -50,7 +50,7 @@ def is_plain(url: str, *, private_is_fine: bool = False) -> bool:
     host = (parts.hostname or "").rstrip(".").lower()
     if parts.scheme.lower() == "https":
         return not host
-    return not (_is_this_machine(host) or (private_is_fine and _is_private(host)))
+    return not (_is_loopback(host) or (private_is_fine and _is_private(host)))
 
 
 def masked_url(text: str) -> str:
@@ -70,7 +70,12 @@ def masked_url(text: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path, query or ("***" if parts.query else ""), ""))
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(url: str) -> bool:
+    """Whether the URL leads to the machine that asks, which no other can reach by it."""
+    return _is_loopback((urlsplit(url.strip()).hostname or "").rstrip(".").lower())
+
+
+def _is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:

@@ -11,6 +11,7 @@
     sessions          who a browser's cookie stands for; session_store keeps sessions in Postgres
     headers, pages    what browsers are told; our own HTML (pure)
     door              signing in, from the form to the cookie
+    well_formed       whether a request, or a websocket's message, is one at all (pure)
     gate              the ASGI application in front: cookies, tokens, origin
     guarded_instance  Dagster's instance as one request sees it: checks each launch before it is stored
     webserver         Dagster's own web server, whose GraphQL asks the roles

@@ -10,7 +10,7 @@ from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from cheerful_pipelines import __version__
 from cheerful_pipelines.errors import CheerfulError
-from cheerful_pipelines.logs import configure_logging
+from cheerful_pipelines.logs import configure_logging, get_logger
 from cheerful_pipelines.settings import Settings, load_settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.web.attempt_store import AttemptStore
@@ -18,12 +18,14 @@ from cheerful_pipelines.web.attempts import SignInLimits
 from cheerful_pipelines.web.door import Door
 from cheerful_pipelines.web.gate import Gate
 from cheerful_pipelines.web.health import health
-from cheerful_pipelines.web.origin import trusted_networks
+from cheerful_pipelines.web.origin import trusted_proxies
 from cheerful_pipelines.web.session_store import SessionStore
 from cheerful_pipelines.web.sessions import Sessions
 from cheerful_pipelines.web.sign_in import refreshed, tokens_for
 from cheerful_pipelines.web.tokens import TokenReader
 from cheerful_pipelines.web.webserver import GatedWebserver
+
+logger = get_logger(__name__)
 
 
 def gated_app(settings: Settings, instance: DagsterInstance, context: WorkspaceProcessContext) -> Gate:
@@ -40,7 +42,7 @@ def gated_app(settings: Settings, instance: DagsterInstance, context: WorkspaceP
     door = Door(
         limits=SignInLimits(key, AttemptStore(at_the_door.for_every_client())), tokens=tokens, sessions=sessions,
         ask_for_tokens=lambda address, password: tokens_for(settings, address, password),
-        trusted_proxies=trusted_networks(settings), is_secure=is_secure,
+        proxies=trusted_proxies(settings), is_secure=is_secure,
     )  # fmt: skip
     return Gate(
         GatedWebserver(context, "", None).create_asgi_app(),
@@ -62,6 +64,8 @@ def main() -> None:
     configure_logging()
     try:
         settings = load_settings()
+        if not settings.names_client_addresses:
+            logger.warning("client_address_header_not_set", effect="failed sign-ins count for all clients of a proxy")
         with (
             DagsterInstance.get() as instance,
             WorkspaceProcessContext(

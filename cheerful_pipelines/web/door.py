@@ -1,7 +1,7 @@
 """Signing in: the form, the limits, Supabase Auth, and the cookies of a new session."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,7 +15,7 @@ from cheerful_pipelines.errors import AuthError, CheerfulError, ThrottledError, 
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.web.attempts import DEVICE_COOKIE, DEVICE_DAYS, Attempt, SignInLimits
 from cheerful_pipelines.web.headers import FORM_POLICY
-from cheerful_pipelines.web.origin import Network, client_network, is_own_origin, local_path
+from cheerful_pipelines.web.origin import Proxies, client_network, is_own_origin, local_path
 from cheerful_pipelines.web.pages import sign_in_form
 from cheerful_pipelines.web.provider import MAX_SECONDS
 from cheerful_pipelines.web.sessions import COOKIE, Sessions
@@ -48,12 +48,12 @@ class Door:
         tokens: TokenReader,
         sessions: Sessions,
         ask_for_tokens: Callable[[str, str], Issued],
-        trusted_proxies: Sequence[Network],
+        proxies: Proxies,
         is_secure: bool,
     ) -> None:
         self.limits = limits
         self._tokens, self._sessions, self._ask_for_tokens = tokens, sessions, ask_for_tokens
-        self._trusted_proxies, self._is_secure = trusted_proxies, is_secure
+        self._proxies, self._is_secure = proxies, is_secure
         self._database_threads, self._provider_threads = CapacityLimiter(5), CapacityLimiter(16)
 
     async def answer(self, request: Request) -> Response:
@@ -69,7 +69,7 @@ class Door:
         fields = parse_qs(body.decode("utf-8", "replace"))
         address, password = (fields.get(name, [""])[0] for name in ("address", "password"))
         device = cookie_of(request.headers, DEVICE_COOKIE)
-        network = client_network(request.scope, self._trusted_proxies)
+        network = client_network(request.scope, self._proxies)
         try:
             attempt = await self._in_database(self.limits.reserve, address.strip().lower(), network, device)
             if attempt is None:

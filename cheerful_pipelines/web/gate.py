@@ -32,6 +32,7 @@ from cheerful_pipelines.web.headers import FORM_POLICY, SecurityHeaders
 from cheerful_pipelines.web.origin import is_own_origin
 from cheerful_pipelines.web.sessions import COOKIE, Sessions
 from cheerful_pipelines.web.tokens import TokenReader, Visitor
+from cheerful_pipelines.web.well_formed import MalformedError, check_target
 
 logger = get_logger(__name__)
 
@@ -76,7 +77,10 @@ class Gate:
             await self._websocket(scope, receive, send)
         else:
             try:
+                _check_target(scope)
                 response = await self._answer(Request(scope, receive))
+            except MalformedError as error:
+                response = _refusal(error.status, str(error))
             except TransientError as error:
                 response = _refusal(503, str(error))
             await (response or self._app)(scope, receive, send)
@@ -132,8 +136,9 @@ class Gate:
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
         try:
+            _check_target(scope)
             visitor = await self._by_cookie(headers) if is_own_origin(headers) else None
-        except TransientError:
+        except (MalformedError, TransientError):
             visitor = None
         if visitor is None:
             await receive()
@@ -159,6 +164,10 @@ class Gate:
             served.result()
         finally:
             served.cancel()
+
+
+def _check_target(scope: Scope) -> None:
+    check_target(scope.get("raw_path") or scope["path"].encode(), scope["query_string"])
 
 
 def _turned_away(request: Request) -> Response:

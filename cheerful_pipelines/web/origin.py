@@ -1,12 +1,14 @@
 """Where a request comes from. Pure.
 
-X-Forwarded-For is what anybody writes into it. Only the last hop is believed, and only if a proxy of ours wrote it:
-one whose own address is in CHEERFUL_TRUSTED_PROXIES.
+A header is what anybody writes into it. So one alone is believed, which CHEERFUL_CLIENT_ADDRESS_HEADER names, and only
+if a proxy of ours sent it: one whose own address is in CHEERFUL_TRUSTED_PROXIES. Proxies append to X-Forwarded-For, and
+what the client wrote stays in front: its entries are counted from the end, as many as there are proxies of ours. Fly's
+own proxy appends its address behind the client's, which is why Fly-Client-IP is the header there.
 """
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -17,24 +19,43 @@ Network = IPv4Network | IPv6Network
 UNKNOWN = "unknown"
 
 
-def trusted_networks(settings: Settings) -> tuple[Network, ...]:
-    """The proxies of the setting, which validated them."""
-    return tuple(ip_network(text) for text in settings.trusted_proxy_networks)
+class Proxies(NamedTuple):
+    """The proxies in front of us, and how they name the client. Without a network nobody is believed."""
+
+    networks: Sequence[Network] = ()
+    header: str = ""
+    hops: int = 1
+    """Of X-Forwarded-For: how many proxies append to it."""
 
 
-def client_network(scope: Any, trusted: Sequence[Network]) -> str:
+def trusted_proxies(settings: Settings) -> Proxies:
+    """The proxies of the settings, which validated them."""
+    networks = tuple(ip_network(text) for text in settings.trusted_proxy_networks)
+    return Proxies(networks, (settings.client_address_header or "").lower(), settings.trusted_hops)
+
+
+def client_network(scope: Any, proxies: Proxies) -> str:
     """The client's network as text: one IPv4 address or one IPv6 /64; UNKNOWN if the server does not tell.
 
-    >>> client_network({"client": ("192.0.2.7", 4711), "headers": []}, ())
+    A proxy that names no address that can be read counts as the client itself.
+
+    >>> client_network({"client": ("192.0.2.7", 4711), "headers": []}, Proxies())
     '192.0.2.7'
     """
     peer = _peer(scope)
     if peer is None:
         return UNKNOWN
-    if any(peer in network for network in trusted if network.version == peer.version):
-        hops = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).rpartition(",")
-        peer = _address(hops[2]) or peer
+    if any(peer in network for network in proxies.networks if network.version == peer.version):
+        peer = _named(Headers(scope=scope), proxies) or peer
     return str(peer) if peer.version == 4 else str(ip_network((peer, 64), strict=False))
+
+
+def _named(headers: Headers, proxies: Proxies) -> IPv4Address | IPv6Address | None:
+    """The address that our proxies name. Every other header than X-Forwarded-For holds one, or is not theirs."""
+    entries = ",".join(headers.getlist(proxies.header)).split(",")
+    if proxies.header == "x-forwarded-for":
+        return _address(entries[-proxies.hops]) if len(entries) >= proxies.hops else None
+    return _address(entries[0]) if len(entries) == 1 else None
 
 
 def _peer(scope: Any) -> IPv4Address | IPv6Address | None:

@@ -8,7 +8,17 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple, get_args
 
 from graphql import FragmentDefinitionNode, GraphQLError, OperationDefinitionNode, OperationType, parse
-from graphql.language import FieldNode, FragmentSpreadNode, InlineFragmentNode, SelectionSetNode
+from graphql.language import (
+    FieldNode,
+    FragmentSpreadNode,
+    InlineFragmentNode,
+    SelectionSetNode,
+    StringValueNode,
+    Visitor,
+    visit,
+)
+
+from cheerful_pipelines.web.well_formed import MalformedError, check_text
 
 Role = Literal["viewer", "analyst", "engineer"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -32,6 +42,16 @@ class Operation(NamedTuple):
     mutations: tuple[str, ...]
 
 
+class _LiteralCheck(Visitor):
+    """Raises GraphQLError for a literal that no Postgres can hold."""
+
+    def enter_string_value(self, node: StringValueNode, *_: object) -> None:
+        try:
+            check_text(node.value, "A literal of the query")
+        except MalformedError as error:
+            raise GraphQLError(str(error)) from None
+
+
 def operation_of(query: str, operation_name: str | None) -> Operation:
     """The operation of a document that would run.
 
@@ -41,8 +61,10 @@ def operation_of(query: str, operation_name: str | None) -> Operation:
         document = parse(query, no_location=True, max_tokens=20_000)
     except RecursionError:
         raise GraphQLError("The document is nested too deeply.") from None
+    if "\\u" in query:
+        visit(document, _LiteralCheck())  # what is written as an escape becomes a character only now
     operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    if operation_name:
+    if operation_name is not None:
         operations = [node for node in operations if node.name is not None and node.name.value == operation_name]
     if len(operations) != 1:
         raise GraphQLError("Name one operation of the document.")

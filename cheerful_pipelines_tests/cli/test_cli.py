@@ -1,6 +1,7 @@
 """The command-line tool as a person uses it: real Postgres, real local server, words instead of tracebacks."""
 
 import json
+import secrets
 import subprocess
 import sys
 import threading
@@ -172,6 +173,26 @@ def test_doctor_says_ok_to_all_and_names_what_is_broken(google: LocalGoogleAdmin
     (line,) = [line for line in broken.stdout.splitlines() if line.startswith("FAIL")]
     assert line.startswith("FAIL  Gmail of mia:")
     assert "cheerful accounts add" in line
+
+
+def test_the_doctor_of_production_asks_how_clients_of_the_web_ui_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    public = {"ENVIRONMENT": "production", "MODE": "live", "WEB_URL": "https://cheerful.example"}
+    public |= {"CREDENTIALS_KEY": secrets.token_hex(32), "ADDRESS_HASH_KEY": secrets.token_hex(16)}
+    for name, value in public.items():
+        monkeypatch.setenv(f"CHEERFUL_{name}", value)
+
+    def line() -> str:
+        load_settings.cache_clear()
+        return next(line for line in cheerful("doctor").stdout.splitlines() if "web UI's clients" in line)
+
+    assert line().startswith("FAIL  addresses of the web UI's clients: CHEERFUL_CLIENT_ADDRESS_HEADER is not set")
+    monkeypatch.setenv("CHEERFUL_CLIENT_ADDRESS_HEADER", "none")
+    assert line() == "ok    addresses of the web UI's clients: of the connection itself"
+    monkeypatch.setenv("CHEERFUL_CLIENT_ADDRESS_HEADER", "Fly-Client-IP")
+    monkeypatch.setenv("CHEERFUL_TRUSTED_PROXIES", "172.16.0.0/12")
+    assert line() == "ok    addresses of the web UI's clients: Fly-Client-IP, from trusted proxies only"
 
 
 def test_revoke_and_restore_are_undone_by_each_other(google: LocalGoogleAdmin, database: Database) -> None:

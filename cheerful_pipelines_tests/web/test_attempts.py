@@ -48,6 +48,25 @@ def test_forwarded_addresses_do_not_reset_the_count(web: Installation, auth: Aut
     assert auth.asked - asked == FAILURES
 
 
+def test_clients_of_one_proxy_are_counted_apart_by_the_header_it_writes(
+    web: Installation, auth: Auth, tmp_path: Path
+) -> None:
+    """The proxy is 127.0.0.5; whoever comes past it may write the same header in vain."""
+    url = web.settings.require_database_url()
+    proxied = {"trusted_proxies": "127.0.0.5", "client_address_header": "Fly-Client-IP"}
+    with installation(auth, tmp_path, url, **proxied) as behind:
+
+        def guess(client: str, source: str) -> int:
+            headers = {"Origin": behind.url, "Fly-Client-IP": client, "X-Forwarded-For": "192.0.2.250"}
+            return behind.sign_in("guessed", "wrong", source=source, headers=headers).status_code
+
+        codes = [guess("198.51.100.9", "127.0.0.5") for _ in range(FAILURES + 1)]
+        assert codes == [401] * FAILURES + [429]
+        assert guess("198.51.100.8", "127.0.0.5") == 401
+        past = [guess(f"203.0.113.{number}", "127.0.0.6") for number in range(FAILURES + 1)]
+        assert past == [401] * FAILURES + [429]
+
+
 def test_a_stranger_elsewhere_does_not_lock_a_user_out(web: Installation, auth: Auth) -> None:
     asked = auth.asked
     with ThreadPoolExecutor(8) as pool:
