@@ -1,10 +1,6 @@
 """Whatever Gmail, the network or the machine does: afterwards the copy equals the mailbox."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +22,8 @@ from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import CREDENTIALS_KEY, START, a_message
 from cheerful_pipelines_tests.gmail.mailbox import ADDRESS, Mailbox
+from cheerful_pipelines_tests.gmail.worker_to_kill import sync_three_times
+from cheerful_pipelines_tests.killable import started
 
 
 @pytest.fixture
@@ -391,32 +389,6 @@ def test_trouble_that_stays_is_raised_in_the_end(mailbox: Mailbox, no_waiting: N
 
 # --- workers that die ---
 
-_WORKER = """
-import sys
-from datetime import datetime, UTC
-from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.gmail.gmail_client import GmailClients
-from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import MailboxSync
-from cheerful_pipelines.settings import Settings
-from cheerful_pipelines.storage.blobs import BlobStore
-from cheerful_pipelines.storage.engine import Database
-
-database = Database(sys.argv[1]).for_every_client()
-settings = Settings(local_google_url=sys.argv[2], credentials_key=sys.argv[4])
-campaigns = CampaignStore(database)
-account = campaigns.account("mia")
-store = MailStore(database, BlobStore.from_url(sys.argv[3]))
-client = GmailClients(settings, database).client(account)
-print("ready", flush=True)
-for number in range(3):
-    MailboxSync(account, client, store, run_id=f"{sys.argv[5]} {number}").live(
-        mark=campaigns.account_mark(account.id),
-        first_needed=datetime(2026, 10, 1, 9, tzinfo=UTC),
-        now=datetime.now(UTC),
-    )
-"""
-
 
 def test_killed_at_fifty_moments_and_run_again_nothing_is_lost_or_doubled(
     google: LocalGoogleAdmin, google_settings: Settings, database: Database, database_url: str
@@ -428,15 +400,10 @@ def test_killed_at_fifty_moments_and_run_again_nothing_is_lost_or_doubled(
     chance = random.Random(11)
     google.reset_counters()
     for number in range(50):
-        worker = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, database_url, google.url, folder, CREDENTIALS_KEY, f"worker {number}"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ},
-        )  # fmt: skip
-        assert worker.stdout is not None
-        worker.stdout.readline()
+        worker = started(sync_three_times, database_url, google.url, folder, CREDENTIALS_KEY, f"worker {number}")
         time.sleep(chance.uniform(0.0, 0.25))
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
+        worker.kill()
+        worker.join()
         _fill(mailbox, 2, first=5_000 + 2 * number)
         ids = sorted(mailbox.stored())
         if ids:

@@ -1,10 +1,5 @@
 """Imports as clients really keep their sheets: what the run says, whom it flags, what it writes back, what stops it."""
 
-import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,7 +18,9 @@ from cheerful_pipelines.recipients.sensors import sheet_changes
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
+from cheerful_pipelines_tests.killable import started
 from cheerful_pipelines_tests.recipients.importer import Importer
+from cheerful_pipelines_tests.recipients.worker_to_kill import import_the_sheet
 
 PEOPLE = [[f"P{number}", f"p{number}@creator.example"] for number in range(20)]
 
@@ -421,24 +418,6 @@ def test_answers_of_all_kinds_leave_the_list_as_before_or_as_after(
     assert len(keys) == 20
 
 
-_WORKER = """
-import sys
-import dagster as dg
-from cheerful_pipelines.recipients.assets import ASSETS
-from cheerful_pipelines.settings import Settings
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.storage.engine import Database
-
-settings = Settings(local_google_url=sys.argv[2])
-instance = dg.DagsterInstance.ephemeral()
-instance.add_dynamic_partitions("campaign", ["spring"])
-resources = {"database": Database(sys.argv[1]), "sheets": SheetsClient.from_settings(settings), "settings": settings}
-print("importing", flush=True)
-dg.materialize(ASSETS, partition_key="spring", instance=instance, resources=resources,
-               run_config={"ops": {"sheet_recipients": {"config": {"allow_removals": True}}}})
-"""
-
-
 def test_a_worker_killed_at_any_moment_leaves_the_list_as_before_or_as_after(
     importer: Importer, database_url: str, google_settings: Settings
 ) -> None:
@@ -449,16 +428,10 @@ def test_a_worker_killed_at_any_moment_leaves_the_list_as_before_or_as_after(
     importer.run()
     importer.put(*after)
     for delay in (0.0, 0.2, 0.4, 0.6, 0.8, 1.2):
-        worker = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, database_url, google_settings.local_google_url],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ},
-        )  # fmt: skip
-        assert worker.stdout is not None
-        worker.stdout.readline()
-        killer = threading.Timer(delay, worker.send_signal, [signal.SIGKILL])
-        killer.start()
-        worker.wait()
-        killer.cancel()
+        worker = started(import_the_sheet, database_url, google_settings.local_google_url)
+        worker.join(timeout=delay)
+        worker.kill()
+        worker.join()
         time.sleep(0.1)  # the server notices the dead connection and rolls back
         keys = {item.email_key for item in importer.store.current(importer.campaign.id).recipients if item.is_active}
         listed = importer.store.listed(importer.campaign.id, instant=datetime.now(UTC))

@@ -4,6 +4,7 @@ import json
 import mailbox
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -49,9 +50,10 @@ def thread_sets(data: Path) -> Iterator[tuple[str, list[bytes], dict[str, Any]]]
         yield name, raws, expected
 
 
-def agreed_threads(data: Path, *, shuffle: int | None = None) -> Score:
-    """Threads on which notmuch and Dovecot agree, in file order or shuffled by a seed."""
-    results = {}
+@cache
+def _parsed_sets(data: Path) -> tuple[tuple[str, tuple[LinkedMessage, ...], tuple[tuple[int, ...], ...]], ...]:
+    """Name, messages in file order and agreed threads of each set: parsed once a process, not once an order."""
+    found = []
     for name, raws, expected in thread_sets(data):
         links = []
         for item, raw in zip(expected["messages"], raws, strict=True):
@@ -62,13 +64,23 @@ def agreed_threads(data: Path, *, shuffle: int | None = None) -> Score:
                     item["n"], parsed.rfc822_message_id, parsed.in_reply_to, parsed.reference_ids, content=content
                 )
             )
+        agreed = tuple(tuple(thread) for thread in expected["notmuch_and_dovecot_refs_agree"])
+        found.append((name, tuple(links), agreed))
+    return tuple(found)
+
+
+def agreed_threads(data: Path, *, shuffle: int | None = None) -> Score:
+    """Threads on which notmuch and Dovecot agree, in file order or shuffled by a seed."""
+    results = {}
+    for name, in_file_order, agreed in _parsed_sets(data):
+        links = list(in_file_order)
         if shuffle is not None:
             Random(shuffle).shuffle(links)
         groups: dict[str, set[int]] = defaultdict(set)
         for key, conversation in conversations(links).items():
             groups[conversation].add(key)
         found = {frozenset(group) for group in groups.values()}
-        for thread in expected["notmuch_and_dovecot_refs_agree"]:
+        for thread in agreed:
             results[f"{name}:{thread[0]}"] = frozenset(thread) in found
     return _score(results)
 
