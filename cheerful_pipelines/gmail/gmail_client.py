@@ -9,7 +9,6 @@ import binascii
 import copy
 import http.client
 import json
-import re
 import threading
 import time
 import zlib
@@ -39,7 +38,7 @@ from cheerful_pipelines.errors import (
 )
 from cheerful_pipelines.gmail.batch import BatchPart, decode_batch, encode_batch
 from cheerful_pipelines.gmail.google_errors import error_from_answer
-from cheerful_pipelines.gmail.models import FetchedMessage, MessageRef
+from cheerful_pipelines.gmail.models import LARGEST_ID, FetchedMessage, MessageRef, is_id, is_label
 from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, CALL_SECONDS, POLL_SECONDS, Limit, finish_within
 from cheerful_pipelines.google.patience import Patience
 from cheerful_pipelines.logs import get_logger
@@ -60,11 +59,7 @@ TOKEN_RENEWALS = 5
 MESSAGES_A_GRANT = 100
 BATCH_LIMIT = Limit(CALL_SECONDS, BATCH_BYTES_A_SECOND)
 """Of one batch: large attachments over a slow line may take their time, a drip may not."""
-LARGEST_ID = 2**64 - 1
-"""Gmail's ids are unsigned 64-bit numbers; a larger one is a fault of who answers, and no mark may be set to it."""
 _BATCH_PATH = "/batch/gmail/v1"
-_ID = re.compile(r"[0-9A-Za-z_-]{1,128}")
-_MAX_LABEL_CHARS = 225  # of a label's name at Gmail; ids are shorter
 
 logger = get_logger(__name__)
 
@@ -81,10 +76,10 @@ class Profile(BaseModel):
 
 
 class HistoryPage(BaseModel):
-    """One page of users.history.list: raw records, and the mailbox's history id at that moment."""
+    """One page of users.history.list: raw records, as they came, and the mailbox's history id at that moment."""
 
     model_config = ConfigDict(frozen=True)
-    records: tuple[dict[str, Any], ...]
+    records: tuple[Any, ...]
     history_id: int
     is_last: bool = True
 
@@ -154,11 +149,10 @@ class GmailClient:
     def profile(self) -> Profile:
         """The mailbox's own address and newest history id: the real call that proves credentials."""
         answer = self._call("getProfile", lambda way: way.users.getProfile(userId="me"))
-        return Profile(
-            address=answer["emailAddress"],
-            history_id=history_number(answer["historyId"]),
-            messages_total=int(answer.get("messagesTotal", 0)),
-        )
+        address, total = answer.get("emailAddress"), answer.get("messagesTotal", 0)
+        if not isinstance(address, str) or not isinstance(total, int):
+            raise TransientError("Gmail answered getProfile with something that is not a profile.")
+        return Profile(address=address, history_id=history_number(answer.get("historyId")), messages_total=total)
 
     def granted_scopes(self) -> list[str] | None:
         """What Google said at the last login that we may do; None where it said nothing."""
@@ -168,7 +162,8 @@ class GmailClient:
     def label_ids(self) -> list[str]:
         """Every label of the mailbox, Gmail's own and the user's."""
         answer = self._call("labels.list", lambda way: way.users.labels().list(userId="me"))
-        return [label["id"] for label in answer.get("labels", ())]
+        found = [_named(label, "id") for label in _listed(answer, "labels")]
+        return [label for label in found if is_label(label)]
 
     def history(self, start_history_id: int) -> Iterator[HistoryPage]:
         """Pages of records after the id. Raises HistoryExpiredError (404, on any page). Empty pages may come."""
@@ -180,8 +175,8 @@ class GmailClient:
                 raise HistoryExpiredError(f"Gmail no longer knows history id {start_history_id}.") from None
             token = answer.get("nextPageToken")
             yield HistoryPage(
-                records=tuple(answer.get("history", ())),
-                history_id=history_number(answer["historyId"]),
+                records=tuple(_listed(answer, "history")),
+                history_id=history_number(answer.get("historyId")),
                 is_last=not token,
             )
             if not token:
@@ -217,7 +212,7 @@ class GmailClient:
         terms += [f"after:{int(after.timestamp())}"] if after else []
         terms += [f"before:{int(before.timestamp())}"] if before else []
         answer = self._call("messages.list", self._list_request(" ".join(terms), label_id, token))
-        refs = [MessageRef(item["id"], item["threadId"]) for item in answer.get("messages", ())]
+        refs = [MessageRef(_named(item, "id"), _named(item, "threadId")) for item in _listed(answer, "messages")]
         usable = [ref for ref in refs if is_id(ref.gmail_message_id) and is_id(ref.gmail_thread_id)]
         if len(usable) < len(refs):
             logger.warning("gmail_ids_unusable", count=len(refs) - len(usable))
@@ -635,9 +630,14 @@ def _inflated(body: bytes) -> bytes:
         return b""
 
 
-def is_id(text: object) -> bool:
-    """Whether a message's or thread's id can be asked for and stored; Gmail's are hexadecimal numbers."""
-    return isinstance(text, str) and _ID.fullmatch(text) is not None
+def _listed(answer: dict[str, Any], name: str) -> list[Any]:
+    """The items of a list in an answer; what stands there instead of a list counts as one item that is malformed."""
+    found = answer.get(name)
+    return found if isinstance(found, list) else [] if found is None else [found]
+
+
+def _named(item: object, name: str) -> Any:
+    return item.get(name) if isinstance(item, dict) else None
 
 
 def history_number(value: Any) -> int:
@@ -687,7 +687,7 @@ def _fetched(answer: Any, asked: str) -> FetchedMessage:
     if not is_the_one:
         raise TransientError("Gmail answered messages.get with another message.")
     try:
-        if not 0 <= history_id <= LARGEST_ID or not is_id(thread_id) or not all(_is_label(one) for one in labels):
+        if not 0 <= history_id <= LARGEST_ID or not is_id(thread_id) or not all(is_label(one) for one in labels):
             raise ValueError("an id is out of range")
         return FetchedMessage(
             gmail_message_id=asked,
@@ -699,10 +699,6 @@ def _fetched(answer: Any, asked: str) -> FetchedMessage:
         )
     except (ValueError, OverflowError, OSError):  # pydantic's ValidationError is a ValueError
         raise PoisonError("A message has ids or a date out of range.", reason_code="out_of_range") from None
-
-
-def _is_label(text: object) -> bool:
-    return isinstance(text, str) and len(text) <= _MAX_LABEL_CHARS and text.isprintable()
 
 
 def _failure(gmail_message_id: str, error: CheerfulError) -> FetchFailure:

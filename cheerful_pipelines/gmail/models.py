@@ -1,10 +1,26 @@
 """Mail as frozen values between client, parser, store and the threads. No I/O."""
 
+import re
 from datetime import datetime
 from typing import Literal, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
+
+LARGEST_ID = 2**64 - 1
+"""Gmail's ids are unsigned 64-bit numbers; a larger one is a fault of who answers, and no mark may be set to it."""
+_ID = re.compile(r"[0-9A-Za-z_-]{1,128}")
+_MAX_LABEL_CHARS = 225  # of a label's name at Gmail; ids are shorter
+
+
+def is_id(text: object) -> bool:
+    """Whether a message's or thread's id can be asked for and stored; Gmail's are hexadecimal numbers."""
+    return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+def is_label(text: object) -> bool:
+    """Whether a label's id can be stored."""
+    return isinstance(text, str) and len(text) <= _MAX_LABEL_CHARS and text.isprintable()
 
 
 class FetchedMessage(BaseModel):

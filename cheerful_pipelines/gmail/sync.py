@@ -18,10 +18,8 @@ from cheerful_pipelines.gmail.gmail_client import (
     GmailClient,
     HistoryPage,
     Profile,
-    history_number,
-    is_id,
 )
-from cheerful_pipelines.gmail.history import fold_history, thread_ids
+from cheerful_pipelines.gmail.history import fold_history, last_record_id, thread_ids
 from cheerful_pipelines.gmail.least_data import LeastData
 from cheerful_pipelines.gmail.listing import LISTINGS_OF_A_CHANGING_MAILBOX, MailboxListing, WindowLabels, slices
 from cheerful_pipelines.gmail.models import DeadLetter, LabelChange, ParsedMail, Poisoned
@@ -30,8 +28,11 @@ from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync_reports import ArchiveReport, GapCertificate, MonthEstimate, SyncReport, added
 from cheerful_pipelines.google.deadlines import CALL_SECONDS
+from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.poison import one_message
 from cheerful_pipelines.stopping import is_stopping
+
+logger = get_logger(__name__)
 
 STORE_PAGE = 100  # messages a transaction: bounds memory, and what a crash has to fetch again
 WITHOUT_CAMPAIGN = timedelta(days=30)
@@ -87,6 +88,8 @@ class MailboxSync:
                     report = self._follow_history(int(mark.live_history_id))
                 except HistoryExpiredError:
                     report = self._repair_gap(start, lost=int(mark.live_history_id), now=now)
+                except _MalformedHistory as found:
+                    report = self._repair_gap(start, lost=int(mark.live_history_id), now=now, before=found.report)
             report = added(report, self._pull_in_new_recipients(_looked_at_from(mark, start)))
         except _Partial as partial:
             self._store.note_progress(self._account.id)
@@ -206,7 +209,11 @@ class MailboxSync:
             raise _Partial(added(partial.report, passed)) from None
 
     def _follow_history(self, start: int) -> SyncReport:
-        """Apply the pages as they come; each moves the mark to its last record."""
+        """Apply the pages as they come; each moves the mark to its last record.
+
+        Raises _MalformedHistory after a page with a record that cannot be read: what can be read of it is applied, and
+        the mark stays before it until the window was compared.
+        """
         total, mark = SyncReport(), start
         for page in self._client.history(start):
             reached = max(mark, _reached(page, mark))
@@ -214,35 +221,39 @@ class MailboxSync:
                 total = added(total, self._apply_page(page, reached))
             except _Partial as partial:
                 raise _Partial(added(total, partial.report)) from None
+            if total.malformed:
+                logger.warning("history_malformed", account=self._account.alias, count=total.malformed, after=mark)
+                raise _MalformedHistory(total)
             mark = reached
         return total.model_copy(update={"mark_after": mark})
 
     def _apply_page(self, page: HistoryPage, reached: int) -> SyncReport:
         threads = thread_ids(page.records)
-        named = sorted(one for one in threads if is_id(one))
+        named = sorted(threads)
         known = self._store.known_message_ids(self._account.id, named)
         passed = {ref.gmail_message_id for ref in self._scope.passed_over(self._account.id, ids=named)}
         changes = fold_history(page.records, known | passed)
-        to_fetch = {one: threads[one] for one in changes.to_fetch if is_id(one)}
-        fetched = self._fetch_all(to_fetch)
+        fetched = self._fetch_all({one: threads[one] for one in changes.to_fetch})
         stored = self._store.apply(
             self._account,
             label_changes=[change for change in changes.label_changes if change.gmail_message_id in known],
-            deleted=[one for one in changes.deleted if is_id(one)],
-            live_mark=reached,
+            deleted=changes.deleted,
+            live_mark=None if changes.malformed else reached,
             run_id=self._run_id,
         )
-        return added(fetched, SyncReport(relabelled=stored.relabelled, deleted=stored.deleted))
+        told = SyncReport(relabelled=stored.relabelled, deleted=stored.deleted, malformed=changes.malformed)
+        return added(fetched, told)
 
-    def _repair_gap(self, start: datetime, *, lost: int, now: datetime) -> SyncReport:
+    def _repair_gap(self, start: datetime, *, lost: int, now: datetime, before: SyncReport | None = None) -> SyncReport:
         """History is lost: compare the whole window that we answer for, and certify what was found.
 
-        What was found is counted from the event log, so that a repair over several runs certifies all of it.
+        What was found is counted from the event log, so that a repair over several runs certifies all of it. `before`:
+        what was applied of a history with malformed records, which is compared for their sake.
         """
         profile = self._client.profile()
         require_same_mailbox(profile, alias=self._account.alias, identity_keys=self._account.identity_keys)
         self._store.begin_gap(self._account.id)
-        total, listed, window = SyncReport(), 0, WindowLabels(self._client, after=start)
+        total, listed, window = before or SyncReport(), 0, WindowLabels(self._client, after=start)
         for since, until in slices(start, now):
             try:
                 found, counts = self._reconcile(since, None if until == now else until, window=window)
@@ -259,6 +270,7 @@ class MailboxSync:
             relabelled=repaired["labels"],
             history_id_lost=lost,
             history_id_taken=profile.history_id,
+            malformed=total.malformed,
         )
         return total.model_copy(update={"mark_after": profile.history_id, "gap": certificate})
 
@@ -451,6 +463,14 @@ class _Partial(Exception):
         self.report = report
 
 
+class _MalformedHistory(Exception):
+    """Gmail's history holds records that cannot be read: what they said is found by comparing the window."""
+
+    def __init__(self, report: SyncReport) -> None:
+        super().__init__("malformed history")
+        self.report = report
+
+
 def require_same_mailbox(profile: Profile, *, alias: str, identity_keys: frozenset[str]) -> None:
     """Raise PermanentError where the credentials open another mailbox than the one named for them."""
     if address_key(profile.address) not in identity_keys:
@@ -475,4 +495,4 @@ def _reached(page: HistoryPage, before: int) -> int:
     """How far history is known once this page is applied: at the end, the mailbox's own id; else the last record's."""
     if page.is_last:
         return page.history_id
-    return history_number(page.records[-1]["id"]) if page.records else before
+    return last_record_id(page.records) or before

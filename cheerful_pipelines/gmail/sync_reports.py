@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class GapCertificate(BaseModel):
-    """What was done after Gmail had forgotten our history id, and what that proves."""
+    """What was done after Gmail had forgotten our history id, or told of it in malformed records; what that proves."""
 
     model_config = ConfigDict(frozen=True)
     reread_from: datetime
@@ -17,13 +17,18 @@ class GapCertificate(BaseModel):
     relabelled: int
     history_id_lost: int
     history_id_taken: int
+    malformed: int = 0
+    """Records of the history that could not be read; 0 if Gmail had forgotten the history."""
 
     @property
     def statement(self) -> str:
         """In words, for the materialization."""
         since, until = f"{self.reread_from:%Y-%m-%d %H:%M}", f"{self.reread_until:%Y-%m-%d %H:%M}"
+        why = f"Gmail no longer knew history id {self.history_id_lost}"
+        if self.malformed:
+            why = f"Gmail's history after id {self.history_id_lost} has {self.malformed} records that cannot be read"
         return (
-            f"Gmail no longer knew history id {self.history_id_lost}. Every message from {since} to {until} UTC was "
+            f"{why}. Every message from {since} to {until} UTC was "
             f"listed again ({self.listed}): {self.found_late} were missing and are stored, {self.vanished} had gone "
             f"and are marked as deleted, {self.relabelled} had other labels. The window is complete; history is "
             f"followed from id {self.history_id_taken}, which was taken before the listing."
@@ -43,6 +48,7 @@ class SyncReport(BaseModel):
     pulled_in: int = 0  # passed over once, and stored since a recipient came
     gone: int = 0  # deleted between listing and fetching
     dead: int = 0
+    malformed: int = 0  # records of Gmail's history that could not be read: the window was compared instead
     fetched: int = 0
     mark_before: int | None = None
     mark_after: int | None = None
@@ -79,7 +85,7 @@ def added(*reports: SyncReport) -> SyncReport:
     """Counts summed; of what cannot be summed the first that is there."""
     names = (
         *("inserted", "relabelled", "unchanged", "deleted", "drafts", "passed_over", "pulled_in"),
-        *("gone", "dead", "fetched"),
+        *("gone", "dead", "malformed", "fetched"),
     )  # fmt: skip
     sums = {name: sum(getattr(report, name) for report in reports) for name in names}
     last = {

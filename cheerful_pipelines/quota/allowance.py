@@ -17,6 +17,10 @@ from cheerful_pipelines.quota.learning import BURST_PAUSE_SECONDS, Learned, afte
 
 WINDOW_SECONDS = 60.0
 
+LONGEST_EXPIRY_SECONDS = WINDOW_SECONDS + LONGEST_CALL_SECONDS + 5.0
+"""No spend counts for longer from now. One that claims to was written before the clock was set back: it is counted for
+a window more, since its call may have ended a moment ago. The last seconds: clocks are slewed, too."""
+
 LONGEST_SLEEP_SECONDS = 60.0
 """A run sleeps through a window of the quota, and no longer."""
 

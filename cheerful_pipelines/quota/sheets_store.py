@@ -6,6 +6,7 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS
 from cheerful_pipelines.quota.allowance import (
+    LONGEST_EXPIRY_SECONDS,
     WINDOW_SECONDS,
     Allowance,
     Grant,
@@ -18,8 +19,13 @@ CallKind = Literal["read", "write"]
 
 _LOCK = 4_201_003  # any fixed number: grants are made one after the other, or two could take the last call
 _CALLS = sa.text("""
-    with gone as (delete from sheets_call where expires_at <= clock_timestamp())
-    select calls, extract(epoch from expires_at - clock_timestamp())::float8
+    with gone as (delete from sheets_call where expires_at <= clock_timestamp()),
+    of_another_clock as (
+        update sheets_call set expires_at = clock_timestamp() + make_interval(secs => :window)
+         where expires_at > clock_timestamp() + make_interval(secs => :longest))
+    select calls,
+           case when expires_at > clock_timestamp() + make_interval(secs => :longest) then :window
+                else extract(epoch from expires_at - clock_timestamp()) end::float8
       from sheets_call where kind = :kind and expires_at > clock_timestamp()
 """)
 _NOTE = sa.text("""
@@ -39,7 +45,9 @@ class SheetsCallStore:
         """See Ledger."""
         with self._database.transaction() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            spends = [(calls, seconds) for calls, seconds in connection.execute(_CALLS, {"kind": self._kind})]
+            times = {"window": WINDOW_SECONDS, "longest": LONGEST_EXPIRY_SECONDS}
+            rows = connection.execute(_CALLS, {"kind": self._kind, **times})
+            spends = [(calls, seconds) for calls, seconds in rows]
             calls, wait = room(spends, wanted, at_least=at_least, limit=limit, now=0.0)
             spend_id = self._note(connection, calls, WINDOW_SECONDS + LONGEST_CALL_SECONDS) if calls else 0
         return Grant(calls, spend_id, wait)

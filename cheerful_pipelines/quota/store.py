@@ -6,19 +6,25 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS
 from cheerful_pipelines.quota.allowance import (
+    LONGEST_EXPIRY_SECONDS,
     WINDOW_SECONDS,
     Grant,
     Refusal,
     lowered,
     room,
 )
-from cheerful_pipelines.quota.learning import Learned, after_refusal, after_use
+from cheerful_pipelines.quota.learning import GROWTH_SECONDS, Learned, after_refusal, after_use
 from cheerful_pipelines.storage.engine import Database
 
 _LOCK = 4_201_002  # any fixed number: grants are made one after the other, or two could take the last units
 _OTHERS = sa.text("""
-    with gone as (delete from quota_spend where expires_at <= clock_timestamp())
-    select gmail_account_id = :account_id as own, units, extract(epoch from expires_at - clock_timestamp())::float8
+    with gone as (delete from quota_spend where expires_at <= clock_timestamp()),
+    of_another_clock as (
+        update quota_spend set expires_at = clock_timestamp() + make_interval(secs => :window)
+         where expires_at > clock_timestamp() + make_interval(secs => :longest))
+    select gmail_account_id = :account_id as own, units,
+           case when expires_at > clock_timestamp() + make_interval(secs => :longest) then :window
+                else extract(epoch from expires_at - clock_timestamp()) end::float8
       from quota_spend where expires_at > clock_timestamp()
 """)
 _NOTE = sa.text("""
@@ -27,9 +33,11 @@ _NOTE = sa.text("""
 """)
 _LEARNED = sa.text("""
     select scope, units_a_minute, batch_size, early_refusals, is_growing,
-           extract(epoch from clock_timestamp() - changed_at)::float8 as seconds
+           case when changed_at > clock_timestamp() then :unknown
+                else extract(epoch from clock_timestamp() - changed_at) end::float8 as seconds
       from quota_learned where scope = any (:scopes)
 """)
+"""What was learned before the clock was set back may change at once: when that was is not known."""
 _LEARN = sa.text("""
     insert into quota_learned (scope, gmail_account_id, units_a_minute, batch_size, early_refusals, is_growing,
                                changed_at)
@@ -62,7 +70,8 @@ class QuotaStore:
         full = full or limit
         with self._database.transaction() as connection:
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            rows = connection.execute(_OTHERS, {"account_id": self._account_id}).all()
+            times = {"window": WINDOW_SECONDS, "longest": LONGEST_EXPIRY_SECONDS}
+            rows = connection.execute(_OTHERS, {"account_id": self._account_id, **times}).all()
             own = [(units, seconds) for is_own, units, seconds in rows if is_own]
             everyone = [(units, seconds) for _, units, seconds in rows]
             learned = self._learned(connection)
@@ -118,7 +127,7 @@ class QuotaStore:
         return str(self._account_id)
 
     def _learned(self, connection: sa.Connection) -> dict[str, Learned]:
-        rows = connection.execute(_LEARNED, {"scopes": [self._scope, _PROJECT]})
+        rows = connection.execute(_LEARNED, {"scopes": [self._scope, _PROJECT], "unknown": GROWTH_SECONDS})
         return {row.scope: Learned(*row[1:]) for row in rows}
 
     def _after_use(

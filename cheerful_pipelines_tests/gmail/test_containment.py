@@ -1,6 +1,6 @@
 """A message never fails its mailbox: whatever is wrong with it becomes its dead letter, and the others are stored."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -167,6 +167,96 @@ def test_a_history_id_of_absurd_size_moves_no_mark(mailbox: Mailbox, monkeypatch
         mailbox.sync()
 
     assert mailbox.campaigns.account_mark(mailbox.account.id).live_history_id is None
+
+
+def _history_holds(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], Any]) -> None:
+    """What Gmail answers to history.list is changed before it is read."""
+    call = type(mailbox.client)._call
+
+    def changed(client: Any, operation: Any, request: Any) -> Any:
+        answer = call(client, operation, request)
+        return {**answer, "history": change(answer["history"])} if answer.get("history") else answer
+
+    monkeypatch.setattr(type(mailbox.client), "_call", changed)
+
+
+def _without_ids(records: list[Any]) -> list[Any]:
+    for record in records:
+        for name in ("messagesAdded", "labelsAdded", "messagesDeleted"):
+            for item in record.get(name, ()):
+                del item["message"]["id"]
+    return records
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        _without_ids, lambda records: [None, *records[:1]], lambda _records: "none",
+        lambda records: [{**one, "id": "9" * 40, "messagesAdded": [7]} for one in records],
+    ],
+    ids=["no ids", "no record", "no list", "absurd"],
+)  # fmt: skip
+def test_malformed_history_is_compared_instead_and_the_mark_moves_on(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, change: Callable[[list[Any]], Any]
+) -> None:
+    starred, gone = mailbox.deliver(1), mailbox.deliver(2)
+    mailbox.sync("first")
+    before = mailbox.campaigns.account_mark(mailbox.account.id).live_history_id
+    mailbox.deliver(3)
+    mailbox.deliver(4)
+    mailbox.google.modify_labels(ADDRESS, starred, add=("STARRED",))
+    mailbox.google.delete(ADDRESS, gone)
+    with monkeypatch.context() as patched:
+        _history_holds(mailbox, patched, change)
+        report = mailbox.sync("second")
+        quiet = mailbox.sync("third")
+
+    assert report.malformed > 0
+    assert report.gap is not None
+    assert f"has {report.malformed} records that cannot be read" in report.gap.statement
+    assert mailbox.stored() == mailbox.on_server()
+    assert int(mailbox.campaigns.account_mark(mailbox.account.id).live_history_id or 0) > int(before or 0)
+    assert (quiet.malformed, quiet.gap) == (0, None)
+
+
+def test_what_else_a_malformed_page_told_is_stored_at_once_and_its_mark_waits_for_the_comparison(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mailbox.sync("first")
+    before = mailbox.campaigns.account_mark(mailbox.account.id).live_history_id
+    mailbox.deliver(1)
+    _history_holds(mailbox, monkeypatch, lambda records: [None, *records])
+    with monkeypatch.context() as patched:
+        patched.setattr(sync_module.MailboxSync, "_reconcile", _fails)
+        with pytest.raises(TransientError):
+            mailbox.sync("second")
+
+    assert len(mailbox.stored()) == 1
+    assert mailbox.campaigns.account_mark(mailbox.account.id).live_history_id == before
+    assert mailbox.sync("third").gap is not None
+
+
+def _fails(*_: Any, **__: Any) -> Any:
+    raise TransientError("away")
+
+
+def test_malformed_items_of_a_listing_cost_the_others_nothing(
+    mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(mailbox, 3)
+    call = type(mailbox.client)._call
+
+    def changed(client: Any, operation: Any, request: Any) -> Any:
+        answer = call(client, operation, request)
+        if operation == "messages.list" and "messages" in answer:
+            return {**answer, "messages": [None, {"id": 7}, {"threadId": "t"}, *answer["messages"]]}
+        return {**answer, "labels": [{}, *answer["labels"]]} if operation == "labels.list" else answer
+
+    monkeypatch.setattr(type(mailbox.client), "_call", changed)
+
+    assert mailbox.sync().inserted == 3
+    mailbox.google.expire_history(ADDRESS)
+    assert mailbox.sync("again").gap is not None
 
 
 def test_suspects_of_one_death_come_in_halves(mailbox: Mailbox) -> None:

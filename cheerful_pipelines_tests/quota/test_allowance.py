@@ -7,10 +7,19 @@ from collections.abc import Callable
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.quota.allowance import POLLING_UNITS, WINDOW_SECONDS, Allowance, Ledger, MemoryLedger, room
+from cheerful_pipelines.quota.allowance import (
+    POLLING_UNITS,
+    WINDOW_SECONDS,
+    Allowance,
+    Ledger,
+    MemoryLedger,
+    Refusal,
+    room,
+)
 from cheerful_pipelines.quota.sheets_store import SheetsCallStore, sheets_allowances
 from cheerful_pipelines.quota.store import QuotaStore
 from cheerful_pipelines.storage.engine import Database
@@ -194,3 +203,38 @@ def test_a_refusal_of_sheets_holds_everybody_back(database: Database) -> None:
     second["write"].take(1, at_least=1)
 
     assert 0.3 < time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("step", ["3 hours", "400 days"])
+def test_spends_from_before_a_clock_was_set_back_count_for_a_window_and_no_longer(
+    database: Database, step: str
+) -> None:
+    account = an_account(database)
+    ledger = QuotaStore(database, account.id, project_units_a_minute=100)
+    sheets = SheetsCallStore(database, "read")
+    ledger.grant(100, at_least=100, limit=100)
+    sheets.grant(5, at_least=5, limit=5)
+    with database.transaction() as connection:
+        for table, column in (("quota_spend", "expires_at"), ("sheets_call", "expires_at")):
+            connection.execute(
+                sa.text(f"update {table} set {column} = {column} + cast(:step as interval)"), {"step": step}
+            )
+    waits = [ledger.grant(20, at_least=20, limit=100), sheets.grant(1, at_least=1, limit=5)]
+    again = [ledger.grant(20, at_least=20, limit=100), sheets.grant(1, at_least=1, limit=5)]
+
+    for answer in (*waits, *again):
+        assert answer.units == 0, "the call may have ended a moment ago"
+        assert WINDOW_SECONDS - 5 < answer.wait_seconds <= WINDOW_SECONDS
+
+
+def test_what_was_learned_before_a_clock_was_set_back_can_be_learned_anew(database: Database) -> None:
+    account = an_account(database)
+    ledger = QuotaStore(database, account.id, project_units_a_minute=10_000)
+    ledger.learn(Refusal(0, 20, accepted=500), full=1_000)
+    with database.transaction() as connection:
+        connection.execute(sa.text("update quota_learned set changed_at = changed_at + interval '400 days'"))
+    ledger.learn(Refusal(0, 20, accepted=300), full=1_000)
+
+    with database.transaction() as connection:
+        learned = connection.execute(sa.text("select units_a_minute, changed_at <= now() from quota_learned")).all()
+    assert learned == [(285, True)]
