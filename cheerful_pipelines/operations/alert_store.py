@@ -1,8 +1,7 @@
-"""What is wrong now and what of it was said. Each change of state is to be said once, whoever looks how often."""
+"""What is wrong now, and which sink was told of it: each is told once of each change, whoever looks how often."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Literal
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
@@ -10,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.operations.models import Severity, Trouble
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import alert
+from cheerful_pipelines.storage.tables import alert, alert_notified
 
 
 class Alert(BaseModel):
@@ -23,7 +22,6 @@ class Alert(BaseModel):
     what_to_do: str
     opened_at: datetime
     resolved_at: datetime | None
-    said: Literal["nothing", "opened", "resolved"]
     severity: Severity = "error"
     since: datetime | None = None
     """When it began; `opened_at` is when it was noticed."""
@@ -73,42 +71,39 @@ class AlertStore:
         """The runs that open alerts of a kind are about."""
         return [one.run_id for one in self.standing(kind=kind) if one.run_id is not None]
 
-    def unsaid(self) -> list[Alert]:
-        """Changes of state that nobody was told of. What began and ended unheard is let go."""
-        columns = alert.c
+    def changes_for(self, sink: str) -> list[Alert]:
+        """What the sink was not told of: alerts that have opened, and resolved ones that it takes for open.
+
+        What began and ended before the sink could be told is no change for it.
+        """
+        knows = sa.exists().where(alert_notified.c.sink == sink, alert_notified.c.alert_key == alert.c.key)
+        is_open = alert.c.resolved_at.is_(None)
+        statement = sa.select(alert).where(sa.or_(sa.and_(is_open, ~knows), sa.and_(~is_open, knows)))
         with self._database.transaction() as connection:
-            connection.execute(
-                sa.update(alert)
-                .where(columns.said == "nothing", columns.resolved_at.is_not(None))
-                .values(said="resolved")
-            )
-            rows = connection.execute(
-                sa.select(alert)
-                .where(
-                    sa.or_(
-                        sa.and_(columns.said == "nothing", columns.resolved_at.is_(None)),
-                        sa.and_(columns.said == "opened", columns.resolved_at.is_not(None)),
-                    )
-                )
-                .order_by(columns.opened_at, columns.key)
-            ).mappings()
+            rows = connection.execute(statement.order_by(alert.c.opened_at, alert.c.key)).mappings()
             return [Alert.model_validate(dict(row)) for row in rows]
 
-    def note_said(self, told: Sequence[Alert]) -> None:
-        """They were told; a state that changed meanwhile is told next time."""
+    def note_notified(self, sink: str, told: Sequence[Alert]) -> None:
+        """The sink was told; a state that changed meanwhile is told next time."""
+        opened = [{"sink": sink, "alert_key": one.key} for one in told if one.resolved_at is None]
+        resolved = [one.key for one in told if one.resolved_at is not None]
+        columns = alert_notified.c
         with self._database.transaction() as connection:
-            for one in told:
-                said = "opened" if one.resolved_at is None else "resolved"
-                connection.execute(
-                    sa.update(alert).where(alert.c.key == one.key, alert.c.opened_at == one.opened_at).values(said=said)
-                )
+            if opened:
+                connection.execute(insert(alert_notified).on_conflict_do_nothing(), opened)
+            connection.execute(sa.delete(alert_notified).where(columns.sink == sink, columns.alert_key.in_(resolved)))
+
+    def forget_sinks_but(self, sinks: Collection[str]) -> None:
+        """Those that are no longer named are forgotten: named again, one is told of all that is open."""
+        with self._database.transaction() as connection:
+            connection.execute(sa.delete(alert_notified).where(alert_notified.c.sink.not_in(sorted(sinks))))
 
 
 def _open(connection: sa.Connection, trouble: Trouble, now: datetime) -> None:
     """New, or come back; the words of one that stands are kept fresh."""
     columns = alert.c
     values = trouble.model_dump(exclude={"key"})
-    statement = insert(alert).values(key=trouble.key, opened_at=now, said="nothing", **values)
+    statement = insert(alert).values(key=trouble.key, opened_at=now, **values)
     came_back = columns.resolved_at.is_not(None)
     connection.execute(
         statement.on_conflict_do_update(
@@ -116,8 +111,6 @@ def _open(connection: sa.Connection, trouble: Trouble, now: datetime) -> None:
             set_=values
             | {
                 "opened_at": sa.case((came_back, now), else_=columns.opened_at),
-                # Whoever has not heard that it was over need not hear that it is back.
-                "said": sa.case((sa.and_(came_back, columns.said == "resolved"), "nothing"), else_=columns.said),
                 "resolved_at": None,
             },
         )

@@ -21,7 +21,7 @@ from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import health_report
 from cheerful_pipelines.operations.lost_runs import Here, end_lost_run, lost_runs
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
-from cheerful_pipelines.operations.notify import say
+from cheerful_pipelines.operations.notify import notify
 from cheerful_pipelines.operations.request_backfill import progress_in_words
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.orchestration.retries import may_be_tried
@@ -39,7 +39,7 @@ _JOB_OF = {"sheet": "sheet_import", "archive": "archive_reconcile", "campaign": 
 
 
 class AlertCursor(Cursor):
-    """The last event that was looked at; beginning again repeats nothing that was said."""
+    """The last event that was looked at; beginning again repeats nothing that was notified."""
 
     event_id: int | None = Field(default=None, ge=0, lt=2**63)
     knows_old_failures: bool = False
@@ -171,6 +171,7 @@ def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None
 
 @work_sensor(
     name="alerts",
+    kinds=["alert_sink"],
     cursor=AlertCursor,
     job=HEALTH,
     minimum_interval_seconds=60,
@@ -181,7 +182,7 @@ def _end_runs(instance: dg.DagsterInstance, runs: Mapping[int, RunSeen]) -> None
 def alerts(
     tick: Tick[AlertCursor], database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
 ) -> dg.RunRequest | dg.SkipReason:
-    """What could not be said is tried again with the next tick. A new installation gets its first health report."""
+    """A sink that takes nothing fails no tick: the others are told. A new installation gets its first health report."""
     database = database.for_every_client()
     store, now = AlertStore(database), datetime.now(UTC)
     remembered = store.open_run_ids("failed_run") if tick.cursor.knows_old_failures else None
@@ -200,17 +201,14 @@ def alerts(
             store.resolve(f"check {check.key}", now=now)
         elif check.is_error:
             store.open(_trouble_of(check), now=now)
-    unsaid = store.unsaid()
-    if unsaid:
-        say(settings, unsaid)
-        store.note_said(unsaid)
+    words = notify(settings, database, tick.failures(database), now)
     tick.keep(event_id=cursor, knows_old_failures=True)
     if tick.is_first:
         return dg.RunRequest(run_key="health:first")  # later ones are the schedule's
     standing = len(store.standing())
-    return dg.SkipReason(
-        f"{len(unsaid)} changes notified; {standing} alerts are open." if standing else "Nothing is wrong."
-    )
+    words.append(f"{standing} alerts are open" if standing else "nothing is wrong")
+    told_so = "; ".join(words)
+    return dg.SkipReason(f"{told_so[0].upper()}{told_so[1:]}.")
 
 
 def _trouble_of(check: CheckSeen) -> Trouble:

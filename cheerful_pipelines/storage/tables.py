@@ -764,7 +764,7 @@ person_mention = sa.Table(
 )
 
 alert = sa.Table(
-    "alert",  # what is wrong, or was: said once when it begins and once when it ends. Ids only, no client's data
+    "alert",  # what is wrong, or was: notified once when it begins and once when it ends. Ids only, no client's data
     metadata,
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("kind", sa.Text, nullable=False),
@@ -772,12 +772,17 @@ alert = sa.Table(
     sa.Column("what_to_do", sa.Text, nullable=False),
     _when("opened_at", nullable=False),
     _when("resolved_at"),
-    sa.Column("said", sa.Text, nullable=False),
     sa.Column("severity", sa.Text, nullable=False, server_default="error"),
     _when("since"),  # when it began; opened_at: when it was noticed
     sa.Column("run_id", sa.Text),  # the run that shows it
-    _one_of("said", "nothing", "opened", "resolved"),
     _one_of("severity", "critical", "error", "warning"),
+)
+
+alert_notified = sa.Table(
+    "alert_notified",  # open alerts that a sink was told of, and has not been told of that they are resolved
+    metadata,
+    sa.Column("sink", sa.Text, primary_key=True),  # `log`, or a digest of the address, which is a secret
+    sa.Column("alert_key", sa.Text, sa.ForeignKey(alert.c.key, ondelete="CASCADE"), primary_key=True, index=True),
 )
 
 # --- who signs in to the web UI: nobody's client data, no address, only keyed hashes ---------------------------------

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from cheerful_pipelines import __version__
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.operations import notify
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.assets import health_report_asset
 from cheerful_pipelines.operations.dagster_state import checks_since
@@ -30,9 +31,11 @@ from cheerful_pipelines.operations.health import headline, health_report
 from cheerful_pipelines.operations.models import Trouble
 from cheerful_pipelines.operations.sensors import alerts, lost_workers
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
+from cheerful_pipelines_tests.slow_server import IN_MID_HEADERS, slow_server
 
 NOW = datetime.now(UTC)
 
@@ -153,35 +156,79 @@ def dg_secret(text: str) -> object:
     return SecretStr(text)
 
 
-def test_what_could_not_be_said_is_said_with_the_next_tick(
-    instance: dg.DagsterInstance, database: Database, settings: Settings, webhook: Webhook
-) -> None:
+def next_try_is_due(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.execute(sa.text("update work_failure set next_try_at = now() - interval '1 minute'"))
+
+
+def a_revoked_login(database: Database) -> None:
     account = an_account(database)
     CampaignStore(database).set_account_status(account.id, status="needs_reauth", reason="revoked")
+
+
+def test_what_a_sink_did_not_take_it_is_told_when_its_next_try_is_due(
+    instance: dg.DagsterInstance, database: Database, settings: Settings, webhook: Webhook
+) -> None:
+    a_revoked_login(database)
     settings = settings.model_copy(update={"alert_urls": dg_secret(webhook.url)})
     webhook.refuses = True
-    with pytest.raises(TransientError, match="does not take them"):
-        tick(instance, database, settings, None)
-
+    cursor = tick(instance, database, settings, None)
     webhook.refuses = False
-    tick(instance, database, settings, None)
+    cursor = tick(instance, database, settings, cursor)
+    assert webhook.messages == [], "its next try is not due"
+
+    next_try_is_due(database)
+    tick(instance, database, settings, cursor)
 
     assert len(webhook.messages) == 1
     assert "mia must be reconnected" in webhook.messages[0]
     assert "cheerful accounts connect mia" in webhook.messages[0]
     assert "mia@brand.example" not in webhook.messages[0]
+    assert WorkFailureStore(database).failures() == {}
 
 
-def test_an_address_that_is_none_is_named_by_its_number_never_by_itself(
-    instance: dg.DagsterInstance, database: Database, settings: Settings
-) -> None:
-    account = an_account(database)
-    CampaignStore(database).set_account_status(account.id, status="needs_reauth", reason="revoked")
-    settings = settings.model_copy(update={"alert_urls": dg_secret("nonsense-with-a-token-abc")})
+@pytest.mark.parametrize("broken", ["refuses", "drips", "no address"])
+def test_each_sink_is_told_each_change_once_whatever_another_does(
+    instance: dg.DagsterInstance, database: Database, settings: Settings, webhook: Webhook,
+    monkeypatch: pytest.MonkeyPatch, broken: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(notify, "SINK_SECONDS", 2.0)
+    other = Webhook()
+    with slow_server(IN_MID_HEADERS, drip=b" ") as slow:
+        addresses = {
+            "refuses": f"{other.url}?secret=abc",
+            "drips": f"json://127.0.0.1:{slow.port}/abc",
+            "no address": "nonsense-abc",
+        }
+        settings = settings.model_copy(update={"alert_urls": dg_secret(f"{addresses[broken]}, {webhook.url}")})
+        other.refuses = True
+        a_revoked_login(database)
+        cursor, waits = None, list[timedelta]()
+        for _ in range(4):
+            began = time.monotonic()
+            cursor = tick(instance, database, settings, cursor)
+            assert time.monotonic() - began < 30
+            (failure,) = WorkFailureStore(database).failures("alert_sink").values()
+            waits.append(failure.next_try_at - failure.failed_at)
+            next_try_is_due(database)
+    news = [message for message in webhook.messages if "mia must be reconnected" in message]
+    assert len(news) == 1, "the sink that works is told once"
+    assert waits == [timedelta(minutes=wait) for wait in (1, 2, 4, 8)]
+    assert failure.summary.startswith("The ")
+    assert "number 1 of CHEERFUL_ALERT_URLS" in failure.summary
 
-    with pytest.raises(TransientError, match="address number 1") as told:
-        tick(instance, database, settings, None)
-    assert "abc" not in str(told.value)
+    if broken == "refuses":
+        other.refuses = False
+        tick(instance, database, settings, cursor)
+        tick(instance, database, settings, cursor)
+        assert len([message for message in other.messages if "mia must be reconnected" in message]) == 1
+        assert WorkFailureStore(database).failures("alert_sink") == {}
+    with database.transaction() as connection:
+        kept = connection.execute(sa.text("select cast(array_agg(n) as text) from alert_notified n")).scalar_one()
+        kept += str(connection.execute(sa.text("select cast(array_agg(f) as text) from work_failure f")).scalar_one())
+    assert "abc" not in kept
+    assert "127.0.0.1" not in kept
+    other.close()
 
 
 trouble = st.sampled_from(["a", "b", "c"]).map(
@@ -200,14 +247,14 @@ def test_what_is_said_alternates_for_each_trouble_whatever_comes_and_goes(
     store, said = AlertStore(database), dict[str, str]()
     for number, (found, is_heard) in enumerate([*looks, ([], True)]):
         store.bring_up_to_date(found, kinds=STATE_KINDS, now=NOW + timedelta(minutes=number))
-        for one in store.unsaid():
+        for one in store.changes_for("log"):
             state = "over" if one.resolved_at else "new"
             if is_heard:
                 assert said.get(one.key, "over") != state
                 said[one.key] = state
-                store.note_said([one])
+                store.note_notified("log", [one])
     assert set(said.values()) <= {"over"}
-    assert store.unsaid() == []
+    assert store.changes_for("log") == []
 
 
 def test_lag_is_told_from_when_gmail_last_said_that_nothing_is_new(database: Database, settings: Settings) -> None:

@@ -226,7 +226,7 @@ def test_each_failing_unit_is_one_alert_with_everything_a_person_needs(database:
     assert found.what_to_do.startswith("Press Share. Next try ")
     assert (found.severity, found.since, found.run_id) == ("error", since, "run-1")
     AlertStore(database).open(found, now=NOW)
-    text = body(AlertStore(database).unsaid(), "https://cheerful.example/")
+    text = body(AlertStore(database).changes_for("log"), "https://cheerful.example/")
     assert "NEW error: Sheet spring fails" in text
     assert f"since {since:%Y-%m-%d %H:%M} UTC" in text
     assert "https://cheerful.example/runs/run-1" in text

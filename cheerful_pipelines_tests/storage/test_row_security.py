@@ -37,7 +37,7 @@ from cheerful_pipelines.threads import store as thread_stores
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account
 from cheerful_pipelines_tests.pipeline import Pipeline
 
-NOBODYS = {"sheet_lease", "sheets_call", "alert", "web_session", "sign_in_attempt", "sign_in_known"}
+NOBODYS = {"sheet_lease", "sheets_call", "alert", "alert_notified", "web_session", "sign_in_attempt", "sign_in_known"}
 EVERYBODYS = {"classifier_evaluation"}
 TABLES = sorted(table.name for table in metadata.tables.values() if table.schema is None)
 STORES: tuple[ModuleType, ...] = (
@@ -129,8 +129,8 @@ def _fill_what_is_empty(database: Database) -> None:
         for statement in (
             "insert into sheet_lease values ('out-borealis', 'borealis', now())",
             "insert into sheets_call (kind, calls, expires_at) values ('read', 1, now())",
-            "insert into alert (key, kind, words, what_to_do, opened_at, said) "
-            "values ('k', 'k', 'borealis', '', now(), 'opened')",
+            "insert into alert (key, kind, words, what_to_do, opened_at) values ('k', 'k', 'borealis', '', now())",
+            "insert into alert_notified (sink, alert_key) values ('borealis', 'k')",
             "insert into web_session (id, subject, role, expires_at, checked_at, trusted_until) "
             "values (gen_random_uuid(), 'borealis', 'viewer', now(), now(), now())",
             "insert into sign_in_attempt values (gen_random_uuid(), 'borealis')",

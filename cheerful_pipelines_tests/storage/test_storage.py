@@ -94,6 +94,7 @@ def test_every_table_reaches_a_client() -> None:
         "sheet_lease",
         "sheets_call",
         "alert",
+        "alert_notified",
         "web_session",
         "sign_in_attempt",
         "sign_in_known",
