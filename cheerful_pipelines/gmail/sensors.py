@@ -21,7 +21,7 @@ from cheerful_pipelines.gmail.mailbox_failures import record_failure, settle_acc
 from cheerful_pipelines.gmail.models import DeadLetter, SyncTarget
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
-from cheerful_pipelines.gmail.turns import Part, SyncKind, askable, reconnected, share_out
+from cheerful_pipelines.gmail.turns import Part, SyncKind, askable, reconnected, share_out, sync_kinds
 from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.orchestration.retries import DueWork, Work, WorkFailure, keys_hash, may_be_tried
 from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
@@ -34,6 +34,8 @@ from cheerful_pipelines.storage.engine import Database
 logger = get_logger(__name__)
 
 SYNC_TAG = "cheerful/sync"
+RETURNING_TAG = "cheerful/returning"
+"""Of live runs over mailboxes that failed together: they share the places of live runs, which dagster.yaml limits."""
 MAILBOXES_A_TICK = 120
 """Polling one costs 3 ms of CPU: 500 are polled within 25 s instead of every five."""
 POLLS_AT_ONCE = 16
@@ -206,24 +208,25 @@ def _note_silence(
 
 def _parts(tick: Tick[GmailCursor], due: Mapping[str, SyncTarget], failures: Mapping[str, WorkFailure]) -> list[Part]:
     """The runs to request, which the cursor remembers."""
-    waiting: dict[str, SyncKind] = {}
-    for alias, target in due.items():
-        is_slow = f"mailbox:{alias}" in failures or alias in tick.cursor.silent or target.status == "needs_reauth"
-        waiting[alias] = "slow" if is_slow else "listing" if target.live_history_id is None else "live"
     unfinished: dict[SyncKind, int] = {}
     for run in tick.unfinished:
-        kind: SyncKind = (
-            "listing" if (tag := run.tags.get(SYNC_TAG)) == "listing" else "slow" if tag == "slow" else "live"
-        )
+        kind = _kind_of_run(run)
         unfinished[kind] = unfinished.get(kind, 0) + 1
     parts = share_out(
-        waiting,
+        sync_kinds(due, failures, tick.cursor.silent),
         progress={alias: target.progress for alias, target in due.items()},
         unfinished=unfinished,
         go_on_after=tick.cursor.synced,
     )
     tick.keep(synced={**tick.cursor.synced, **{part.kind: part.aliases[-1] for part in parts}})
     return parts
+
+
+def _kind_of_run(run: dg.DagsterRun) -> SyncKind:
+    if RETURNING_TAG in run.tags:
+        return "returning"
+    tag = run.tags.get(SYNC_TAG)
+    return "listing" if tag == "listing" else "slow" if tag == "slow" else "live"
 
 
 def sync_request(
@@ -241,9 +244,9 @@ def sync_request(
         tags={
             "dagster/asset_partition_range_start": ordered[0],
             "dagster/asset_partition_range_end": ordered[-1],
-            SYNC_TAG: part.kind,
+            **({SYNC_TAG: "live", RETURNING_TAG: "true"} if part.kind == "returning" else {SYNC_TAG: part.kind}),
             "cheerful/trigger": "gmail_changes",
-            **({"dagster/priority": "-1"} if part.kind != "live" else {}),
+            **({"dagster/priority": "-1"} if part.kind in ("slow", "listing") else {}),
             **tags(*work),
         },
     )

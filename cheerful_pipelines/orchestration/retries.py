@@ -72,8 +72,9 @@ RETRIES: Mapping[FailureClass, RetryRule] = {
     ),
 }  # fmt: skip
 
-CHANGED_WORK_WAITS = timedelta(minutes=5)
-"""The wait before changed work is tried after a lasting failure; it doubles with each failure, to a day."""
+CHANGED_WORK_WAITS = timedelta(minutes=1)
+"""After a lasting failure changed work is tried at once: the change may be the repair. Only if that failed again, the
+next change waits; so long at first, and double with each that fails, to a day."""
 
 
 class WorkFailure(BaseModel):
@@ -88,6 +89,8 @@ class WorkFailure(BaseModel):
     """Class name of the error."""
     attempts: int
     """Failures of this class in a row."""
+    changes_failed: int = 0
+    """Changed work that failed again, in a row."""
     first_failed_at: datetime
     """Since when the unit fails, whatever the class."""
     failed_at: datetime
@@ -145,6 +148,15 @@ def wait_after(failure_class: FailureClass, attempts: int) -> timedelta:
     return rule.first if attempts <= 1 else _doubled(rule.doubled_from, attempts - 1, rule.longest)
 
 
+def changed_work_waits(changes_failed: int) -> timedelta:
+    """How long changed work waits after so many changes in a row that failed again.
+
+    >>> [changed_work_waits(n) // timedelta(minutes=1) for n in (0, 1, 2, 3)]
+    [0, 1, 2, 4]
+    """
+    return _doubled(CHANGED_WORK_WAITS, changes_failed, _DAY) if changes_failed else timedelta(0)
+
+
 def _doubled(first: timedelta, times: int, longest: timedelta) -> timedelta:
     return min(longest, first * (1 << min(times - 1, 20)))
 
@@ -159,7 +171,7 @@ def may_be_tried(failure: WorkFailure, now: datetime, *, watermark: str | None =
     has_changed = watermark is not None and failure.watermark is not None and watermark != failure.watermark
     if not (has_changed and RETRIES[failure.failure_class].changes_count):
         return False
-    return now - failure.failed_at >= _doubled(CHANGED_WORK_WAITS, failure.attempts, _DAY)
+    return now - failure.failed_at >= changed_work_waits(failure.changes_failed)
 
 
 def is_from_the_future(failure: WorkFailure, now: datetime) -> bool:

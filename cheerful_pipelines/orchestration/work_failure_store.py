@@ -59,6 +59,7 @@ class WorkFailureStore:
                 "failure_class": failure_class,
                 "error": error,
                 "attempts": attempts,
+                "changes_failed": _changes_failed(before, watermark),
                 "failed_at": at,
                 "next_try_at": _next_try(failure_class, attempts, at, not_before),
                 "run_id": run_id,
@@ -82,6 +83,15 @@ class WorkFailureStore:
             return int(
                 connection.execute(sa.delete(work_failure).where(work_failure.c.unit.in_(sorted(units)))).rowcount
             )
+
+
+def _changes_failed(before: sa.RowMapping | None, watermark: str | None) -> int:
+    """Changed work counts; the same work that failed again begins anew; a poll, which has no work, changes nothing."""
+    if before is None:
+        return 0
+    if watermark is None or before["watermark"] is None:
+        return int(before["changes_failed"])
+    return int(before["changes_failed"]) + 1 if watermark != before["watermark"] else 0
 
 
 def _next_try(failure_class: FailureClass, attempts: int, at: datetime, not_before: datetime | None) -> datetime:

@@ -23,12 +23,13 @@ CLASSES = st.sampled_from(FAILURE_CLASSES)
 
 
 def failed(
-    kind: FailureClass, at: datetime = NOW, *, attempts: int = 1, unit: str = "mailbox:mia", watermark: str | None = "1"
-) -> WorkFailure:
+    kind: FailureClass, at: datetime = NOW, *, attempts: int = 1, unit: str = "mailbox:mia",
+    watermark: str | None = "1", changes_failed: int = 0,
+) -> WorkFailure:  # fmt: skip
     return WorkFailure(
         unit=unit, user_id=None, failure_class=kind, error="E", attempts=attempts, first_failed_at=at, failed_at=at,
         next_try_at=at + wait_after(kind, attempts), run_id=f"run-{attempts:04d}", watermark=watermark, summary="",
-        what_to_do="",
+        changes_failed=changes_failed, what_to_do="",
     )  # fmt: skip
 
 
@@ -39,7 +40,9 @@ def _runs_in(time: timedelta, kind: FailureClass, *, news_every: timedelta | Non
         watermark = str((at - NOW) // news_every) if news_every else "1"
         if due([Work("mailbox:mia", watermark)], {"mailbox:mia": failure} if failure else {}, at):
             runs += 1
-            failure = failed(kind, at, attempts=runs, watermark=watermark)
+            is_changed = failure is not None and failure.watermark != watermark
+            changes = failure.changes_failed + 1 if failure is not None and is_changed else 0
+            failure = failed(kind, at, attempts=runs, watermark=watermark, changes_failed=changes)
         at += timedelta(seconds=5)
     return runs
 
@@ -47,8 +50,8 @@ def _runs_in(time: timedelta, kind: FailureClass, *, news_every: timedelta | Non
 @pytest.mark.parametrize(
     ("kind", "quiet", "with_news"),
     [
-        ("transient", 721, 721), ("throttled", 150, 150), ("auth", 24, 24), ("permanent", 1, 10), ("crashed", 60, 60),
-        ("unclear", 150, 150), ("interrupted", 160, 160), ("unknown", 9, 12),
+        ("transient", 721, 721), ("throttled", 150, 150), ("auth", 24, 24), ("permanent", 1, 12), ("crashed", 60, 60),
+        ("unclear", 150, 160), ("interrupted", 160, 160), ("unknown", 9, 18),
     ],
 )  # fmt: skip
 def test_a_failure_that_lasts_a_day_costs_a_bounded_number_of_runs(
@@ -92,12 +95,17 @@ def test_a_failure_of_one_unit_never_holds_up_another(
     assert found - set(failures) == wanted - set(failures)
 
 
-def test_changed_work_is_tried_before_a_lasting_failures_wait_is_over() -> None:
-    failure, soon = failed("permanent"), NOW + timedelta(minutes=6)
+def test_the_first_change_after_a_lasting_failure_is_tried_at_once_and_later_ones_wait() -> None:
+    first, soon = failed("permanent", attempts=9), NOW + timedelta(seconds=5)
+    again = failed("permanent", attempts=10, changes_failed=1)
+    often = failed("permanent", attempts=14, changes_failed=5)
 
-    assert not may_be_tried(failure, soon, watermark="1")
-    assert may_be_tried(failure, soon, watermark="2")
-    assert not may_be_tried(failed("permanent", attempts=3), soon, watermark="2"), "changed over and over: later"
+    assert not may_be_tried(first, soon, watermark="1")
+    assert may_be_tried(first, soon, watermark="2"), "however often the unchanged work failed"
+    assert not may_be_tried(again, soon, watermark="2"), "the change before it repaired nothing"
+    assert may_be_tried(again, NOW + timedelta(minutes=1), watermark="2")
+    assert not may_be_tried(often, NOW + timedelta(minutes=15), watermark="2")
+    assert may_be_tried(often, NOW + timedelta(minutes=16), watermark="2")
     assert not may_be_tried(failed("auth"), soon, watermark="2"), "new mail repairs no access"
 
 

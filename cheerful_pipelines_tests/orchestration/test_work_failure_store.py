@@ -37,6 +37,16 @@ def test_another_class_counts_from_the_beginning_but_fails_since_the_first(store
     assert found.first_failed_at == NOW
 
 
+def test_only_changed_work_that_fails_in_a_row_is_counted_as_such(store: WorkFailureStore) -> None:
+    marks = ["8:0", "8:0", "9:0", None, "9:1", "9:1", "10:1"]
+    counted = [
+        store.record("sheet:spring", "permanent", at=NOW, run_id=f"r{number}", watermark=mark).changes_failed
+        for number, mark in enumerate(marks)
+    ]
+
+    assert counted == [0, 0, 1, 1, 2, 0, 1]
+
+
 def test_a_time_that_google_named_goes_first(store: WorkFailureStore) -> None:
     found = store.record("mailbox:mia", "throttled", at=NOW, not_before=NOW + timedelta(hours=5))
     soon = store.record("mailbox:bea", "throttled", at=NOW, not_before=NOW)

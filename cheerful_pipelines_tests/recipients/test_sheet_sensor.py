@@ -184,8 +184,31 @@ def test_an_import_that_failed_is_asked_for_after_a_day_and_for_a_new_version_so
 
     with dg.DagsterInstance.ephemeral() as instance:
         assert keys("8", timedelta(hours=23)) == []
-        assert keys("9", timedelta(minutes=1)) == []
-        (repaired,) = keys("9", timedelta(minutes=6))
+        (repaired,) = keys("9", timedelta(seconds=1))
         (daily,) = keys("8", timedelta(hours=25))
     assert "after-failed-1" in repaired
     assert repaired != daily
+
+
+def test_a_sheet_or_a_setting_that_is_repaired_is_imported_with_the_next_tick_after_days_of_failure(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = an_account(database)
+    a_campaign(database, slug="spring")
+    store, start = WorkFailureStore(database), helper.now()
+    for day in range(10):
+        store.record("sheet:spring", "permanent", at=start - timedelta(days=9 - day), run_id=f"r{day}", watermark="8:0")
+
+    def asked(version: str, after: timedelta) -> int:
+        monkeypatch.setattr(helper, "now", lambda: start + after)
+        return len(_tick(database, VersionsOnly(spring=version), instance).run_requests or [])
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert asked("8", timedelta(seconds=10)) == 0
+        assert asked("9", timedelta(seconds=10)) == 1, "its owner changed the sheet"
+        store.record("sheet:spring", "permanent", at=start + timedelta(seconds=20), run_id="r10", watermark="9:0")
+        assert asked("10", timedelta(seconds=30)) == 0, "the change repaired nothing: the next one waits"
+        assert asked("10", timedelta(seconds=80)) == 1
+        store.record("sheet:spring", "permanent", at=start + timedelta(days=1), run_id="r11", watermark="9:0")
+        a_campaign(database, slug="spring", senders=(account.alias,), sheet_tab="Another tab")
+        assert asked("9", timedelta(days=1, seconds=10)) == 1, "the campaign names another tab"
