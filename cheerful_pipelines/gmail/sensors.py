@@ -131,13 +131,13 @@ def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Databa
             polled.silent[alias] = answer
             continue
         if by_alias[alias].status == "needs_reauth":
-            _comes_back(accounts[alias], campaigns, database)
+            _comes_back(tick, accounts[alias], campaigns, database)
         watermark = _news(by_alias[alias], answer)
         if watermark is None:
             polled.in_step.append(alias)
         else:
             polled.waiting[alias] = watermark
-    _forget_lasting(tick, [alias for alias in cursor.silent if alias in {*polled.waiting, *polled.in_step}], database)
+    _try_again(tick, [alias for alias in cursor.silent if alias in {*polled.waiting, *polled.in_step}], database)
     silent = {alias: cursor.silent.get(alias, 0) + 1 for alias in polled.silent}
     _note_silence(tick, polled.silent, silent, accounts, database)
     minute = f"{tick.now:%Y-%m-%dT%H:%M}"
@@ -159,21 +159,18 @@ def _news(target: SyncTarget, newest: int) -> str | None:
     return f"{newest}:{target.progress}{':recipients' if target.has_new_recipients else ''}"
 
 
-def _comes_back(account: GmailAccount, campaigns: CampaignStore, database: Database) -> None:
+def _comes_back(tick: Tick[GmailCursor], account: GmailAccount, campaigns: CampaignStore, database: Database) -> None:
     """It had to be reconnected, and answers."""
-    WorkFailureStore(database).clear([f"mailbox:{account.alias}"])
+    tick.make_due(database, [f"mailbox:{account.alias}"])
     if campaigns.set_account_status(account.id, status="active", reason=None):
         logger.info("account_is_back", account=account.alias)
 
 
-def _forget_lasting(tick: Tick[GmailCursor], aliases: Sequence[str], database: Database) -> None:
+def _try_again(tick: Tick[GmailCursor], aliases: Sequence[str], database: Database) -> None:
     """These could not even be polled, and answer now: what was wrong with our setup is repaired."""
     known = tick.failures(database)
     units = [f"mailbox:{alias}" for alias in aliases]
-    over = [unit for unit in units if unit in known and known[unit].failure_class == "permanent"]
-    WorkFailureStore(database).clear(over)
-    for unit in over:
-        del known[unit]
+    tick.make_due(database, [unit for unit in units if unit in known and known[unit].failure_class == "permanent"])
 
 
 def _note_silence(
