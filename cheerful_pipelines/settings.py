@@ -17,6 +17,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cheerful_pipelines.core.production_rules import is_plain, is_this_machine, masked_url, same_keys, weak_key
@@ -59,7 +60,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="CHEERFUL_",
+        env_ignore_empty=True,  # CHEERFUL_X= is how a platform passes on what is not set
         extra="ignore",
+        allow_inf_nan=False,
         frozen=True,
         use_attribute_docstrings=True,  # docs/settings.md is made of them
         hide_input_in_errors=True,  # an error's words must not carry a key
@@ -101,7 +104,7 @@ class Settings(BaseSettings):
     """Where people open Dagster's UI: links in metadata and in the client's sheet start with it. Production: https."""
     alert_urls: SecretStr | None = None
     """Whom to tell what is wrong: addresses as apprise reads them (slack://, mailto://, json://…), with commas."""
-    alert_lag_minutes: int = 60
+    alert_lag_minutes: int = Field(default=60, ge=1, le=10_080)
     """A mailbox that was not in step for so long is worth an alert."""
     stop_file: Path | None = None
     """Made by the worker when it is told to stop; it sets this itself."""
@@ -123,20 +126,20 @@ class Settings(BaseSettings):
     """Proxies whose client_address_header is believed: networks, with commas (10.0.0.0/8,fd00::/8)."""
     trusted_hops: int = Field(default=1, ge=1, le=10)
     """Proxies of yours in a row that append to X-Forwarded-For: the client is the entry so far from its end."""
-    keep_raw_mail_days: int | None = Field(default=None, ge=30)
+    keep_raw_mail_days: int | None = Field(default=None, ge=30, le=36_500)
     """How long raw mail is kept after it was read; None: for good. What it said stays in rows."""
-    keep_rationales_days: int | None = Field(default=None, ge=1)
+    keep_rationales_days: int | None = Field(default=None, ge=1, le=36_500)
     """How long the words of a verdict (rationale, quotation) are kept; None: for good."""
-    removal_guard_share: float = 0.2
+    removal_guard_share: float = Field(default=0.2, ge=0, le=1)
     """An import that would remove a larger share of the active recipients than this stops."""
 
-    sheets_calls_per_minute: int = 60
+    sheets_calls_per_minute: int = Field(default=60, ge=1, le=100_000)
     """Reads a minute, and as many writes, that Google grants our login (Sheets API: per user and project)."""
     gmail_quota: Literal["since-2026-05", "before-2026-05"] = "since-2026-05"
     """Which of Google's two price tables the Cloud project has: by the day it was made (quota/prices.py)."""
-    gmail_units_per_minute: int | None = None
+    gmail_units_per_minute: int | None = Field(default=None, ge=100, le=100_000_000)
     """Quota units a minute and mailbox, where the project's console shows another number than the table."""
-    gmail_project_units_per_minute: int | None = None
+    gmail_project_units_per_minute: int | None = Field(default=None, ge=100, le=100_000_000)
     """The same of all mailboxes together."""
     gmail_batch_size: int = Field(default=20, ge=1, le=50)
     """Messages asked for in one request; Gmail refuses parts of larger ones."""
@@ -153,19 +156,19 @@ class Settings(BaseSettings):
     """Another endpoint than the provider's own: a proxy, or your vLLM or Ollama (http://host:8000/v1)."""
     llm_at_once: int = Field(default=16, ge=1, le=200)
     """Calls to the model under way at once."""
-    llm_timeout_seconds: float = Field(default=60.0, gt=0)
+    llm_timeout_seconds: float = Field(default=60.0, ge=1, le=3_600)
     """Longest wait for one answer of the model."""
-    llm_usd_per_million_tokens_in: float | None = Field(default=None, ge=0)
+    llm_usd_per_million_tokens_in: float | None = Field(default=None, ge=0, le=100_000)
     """Prices that the shipped table does not know, or knows otherwise; 0 for a machine of your own."""
-    llm_usd_per_million_tokens_out: float | None = Field(default=None, ge=0)
+    llm_usd_per_million_tokens_out: float | None = Field(default=None, ge=0, le=100_000)
     """The same, of what the model writes."""
-    llm_budget_run_usd: float = Field(default=5.0, ge=0)
+    llm_budget_run_usd: float = Field(default=5.0, ge=0, le=1_000_000)
     """Most that one run may spend; the rest stays pending, and the run says so."""
-    llm_budget_day_usd: float = Field(default=25.0, ge=0)
+    llm_budget_day_usd: float = Field(default=25.0, ge=0, le=1_000_000)
     """Most that all runs of a day may spend."""
-    llm_budget_client_day_usd: float | None = Field(default=None, ge=0)
+    llm_budget_client_day_usd: float | None = Field(default=None, ge=0, le=1_000_000)
     """Most that a day's runs may spend for one client; None: no limit of its own."""
-    llm_calls_per_day: int = Field(default=20_000, ge=0)
+    llm_calls_per_day: int = Field(default=20_000, ge=0, le=100_000_000)
     """Most calls to a paid model a day: the limit that also holds where prices are not known."""
 
     @property
@@ -403,12 +406,21 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
-    """Read and validate the environment once. Raises ConfigurationError in words, without values."""
+    """Read and validate the environment once. Raises ConfigurationError, which names variables and no values."""
     try:
         return Settings()
     except ValidationError as error:
-        words = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
-        raise ConfigurationError(f"Settings are wrong: {words}") from None
+        told = "; ".join(_told(item) for item in error.errors(include_url=False, include_input=False))
+        raise ConfigurationError(f"Settings are wrong: {told}") from None
+
+
+def _told(error: ErrorDetails) -> str:
+    """The variable and what it may be. What concerns several variables names them itself."""
+    allowed = error["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    fields = [part for part in error["loc"] if part in Settings.model_fields]
+    if not fields or _variable(str(fields[0])) in allowed:
+        return allowed
+    return f"{_variable(str(fields[0]))} must be {allowed}"
 
 
 def classifier_setting() -> str:

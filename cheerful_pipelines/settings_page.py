@@ -17,8 +17,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 _INTRODUCTION = """# Settings
 
 Every setting is an environment variable, read once at the start and refused in words where it is wrong;
-`cheerful doctor` checks them. This page is made of `cheerful_pipelines/settings.py`; after a change there run
-`python -m cheerful_pipelines.settings_page`.
+`cheerful doctor` checks them. A variable that is empty (`CHEERFUL_X=`) counts as one that is not set. This page is made
+of `cheerful_pipelines/settings.py`; after a change there run `python -m cheerful_pipelines.settings_page`.
 
 Secrets are masked wherever settings are printed, and so are passwords within URLs. Keys are made once and kept:
 `cheerful keys` makes them in `CHEERFUL_HOME/keys.env` and prints them at every later call.

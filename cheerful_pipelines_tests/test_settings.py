@@ -3,7 +3,7 @@
 import random
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -44,6 +44,65 @@ def test_a_wrong_value_is_refused_in_words_without_showing_it(
         load_settings()
 
     assert len(value) < 8 or value not in str(caught.value)
+
+
+NUMBERS = {
+    name: field
+    for name, field in Settings.model_fields.items()
+    if {int, float} & {field.annotation, *get_args(field.annotation)}
+}
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+def test_every_number_has_bounds_and_its_refusal_names_the_variable_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    limits = {type(one).__name__.lower(): one for one in NUMBERS[name].metadata}
+    assert limits.keys() & {"ge", "gt"}, "no lower bound"
+    assert "le" in limits
+    default = NUMBERS[name].default
+    assert default is None or Settings(**{name: default})
+    for value in ("-1", "1e30", str(10**30), "nan", "inf", "many", "1,5", "0x10"):
+        monkeypatch.setenv(f"CHEERFUL_{name.upper()}", value)
+        load_settings.cache_clear()
+        with pytest.raises(ConfigurationError, match=f"CHEERFUL_{name.upper()} must be (a|greater|less)") as caught:
+            load_settings()
+        assert len(value) < 6 or value not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS.keys() - {
+    "session_check_seconds", "removal_guard_share", "llm_usd_per_million_tokens_in", "llm_usd_per_million_tokens_out",
+    "llm_budget_run_usd", "llm_budget_day_usd", "llm_budget_client_day_usd", "llm_calls_per_day",
+}))  # fmt: skip
+def test_nothing_is_zero_that_cannot_work_so(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"CHEERFUL_{name.upper()}", "0")
+
+    with pytest.raises(ConfigurationError, match=f"CHEERFUL_{name.upper()} must be greater than"):
+        load_settings()
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_an_empty_variable_counts_as_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delenv(f"CHEERFUL_{name.upper()}", raising=False)
+    unset = Settings()
+    monkeypatch.setenv(f"CHEERFUL_{name.upper()}", "")
+
+    assert load_settings() == unset
+    assert name not in load_settings().model_fields_set
+
+
+def test_each_wrong_variable_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("MODE", "demo"), ("GMAIL_BATCH_SIZE", "0"), ("TRUSTED_PROXIES", "x"), ("LLM_AT_ONCE", "no")):
+        monkeypatch.setenv(f"CHEERFUL_{name}", value)
+
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings()
+
+    for told in (
+        "CHEERFUL_MODE must be 'local' or 'live'", "CHEERFUL_GMAIL_BATCH_SIZE must be greater than or equal to 1",
+        "CHEERFUL_TRUSTED_PROXIES: ", "CHEERFUL_LLM_AT_ONCE must be a valid integer",
+    ):  # fmt: skip
+        assert told in str(caught.value)
 
 
 def test_production_refuses_local_mode(monkeypatch: pytest.MonkeyPatch) -> None:

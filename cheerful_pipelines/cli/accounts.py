@@ -2,6 +2,7 @@
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -15,6 +16,7 @@ from cheerful_pipelines.cli.waiting import waiting_mailboxes
 from cheerful_pipelines.core.short_names import require_short_name
 from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.gmail.credentials import FIELDS, missing_fields
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.secrets import key_id
 
@@ -198,6 +200,8 @@ def _keep(wanted: _Wanted, credentials: str) -> None:
         scope=wanted.scope,
         replace_address=wanted.replace_address,
     )
+    units = [f"{kind}:{account.alias}" for kind in ("mailbox", "archive", "dead_letters")]
+    WorkFailureStore(database().for_every_client()).make_due(units, at=datetime.now(UTC))
     print(f"{account.alias} is connected ({profile.messages_total} messages, scope {account.scope})")
     waiting = [sentence for sentence in waiting_mailboxes(store) if sentence.startswith(f"{account.alias} ")]
     print(waiting[0] if waiting else "The sensors sync it within half a minute.")

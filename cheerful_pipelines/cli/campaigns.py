@@ -8,11 +8,12 @@ from zoneinfo import available_timezones
 import typer
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.cli.connections import campaign_store
+from cheerful_pipelines.cli.connections import campaign_store, database
 from cheerful_pipelines.cli.sheet_inputs import gid_in, read_sheets, require_order, spreadsheet_id
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.core.short_names import require_short_name
 from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -120,6 +121,8 @@ def add(
     )  # fmt: skip
     remarks = read_sheets(values, known)
     campaign = store.add_campaign(client_slug=client, slug=slug, sender_aliases=sender or (), **values)
+    units = [f"{kind}:{campaign.slug}" for kind in ("sheet", "campaign")]
+    WorkFailureStore(database().for_every_client()).make_due(units, at=datetime.now(UTC))
     print(
         f"{'Changed' if known else 'Created'} {campaign.slug} of client {client}; its partition and its import follow "
         "within half a minute."

@@ -94,8 +94,9 @@ def gmail_changes(
     partitions = tick.instance.get_dynamic_partitions("gmail_account")
     failures = tick.failures(database)  # before the accounts: a run writes the account's state first, then its failure
     targets = {target.alias: target for target in MailStore(database, blobs).sync_targets()}
-    _forget(tick, reconnected(targets.values(), failures), database)
-    ready = askable(list(targets.values()), failures, partitions=partitions, now=tick.now)
+    if repaired := reconnected(targets.values(), failures):
+        tick.make_due(database, repaired)
+    ready = askable(list(targets.values()), tick.failures(database), partitions=partitions, now=tick.now)
     if not ready:
         return dg.SkipReason("No Gmail account can be asked now: none is registered, active and due.")
     polled = _poll(tick, ready, database, gmail_clients)
@@ -143,7 +144,7 @@ def _poll(tick: Tick[GmailCursor], ready: Sequence[SyncTarget], database: Databa
             polled.in_step.append(alias)
         else:
             polled.waiting[alias] = watermark
-    _forget_lasting(tick, [alias for alias in cursor.silent if alias in {*polled.waiting, *polled.in_step}], database)
+    _try_again(tick, [alias for alias in cursor.silent if alias in {*polled.waiting, *polled.in_step}], database)
     silent = {alias: cursor.silent.get(alias, 0) + 1 for alias in polled.silent}
     _note_silence(tick, polled.silent, silent, accounts, database)
     minute = f"{tick.now:%Y-%m-%dT%H:%M}"
@@ -171,17 +172,11 @@ def _news(target: SyncTarget, newest: int) -> str | None:
     return f"{newest}:{target.progress}{':recipients' if target.has_new_recipients else ''}"
 
 
-def _forget_lasting(tick: Tick[GmailCursor], aliases: Sequence[str], database: Database) -> None:
+def _try_again(tick: Tick[GmailCursor], aliases: Sequence[str], database: Database) -> None:
     """These could not even be polled, and answer now: what was wrong with our setup is repaired."""
     known = tick.failures(database)
     units = [f"mailbox:{alias}" for alias in aliases]
-    _forget(tick, [unit for unit in units if unit in known and known[unit].failure_class == "permanent"], database)
-
-
-def _forget(tick: Tick[GmailCursor], units: Sequence[str], database: Database) -> None:
-    WorkFailureStore(database).clear(units)
-    for unit in units:
-        del tick.failures(database)[unit]
+    tick.make_due(database, [unit for unit in units if unit in known and known[unit].failure_class == "permanent"])
 
 
 def _note_silence(

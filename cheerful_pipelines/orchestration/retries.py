@@ -182,13 +182,15 @@ def is_from_the_future(failure: WorkFailure, now: datetime) -> bool:
 def key_suffix(failure: WorkFailure | None, now: datetime) -> str:
     """What follows a failed attempt has a run key of its own, or Dagster would skip it as done.
 
-    Without a failure it names the minute: a watermark may come back (a sender is taken away and added again), and a
-    run that ended unnoticed must not burn its key for longer. What has just been asked for is an unfinished run.
+    It names the minute, too: a watermark may come back (a sender is taken away and added again), and a run that ended
+    unnoticed must not burn its key for longer, be it the first attempt or one after a failure that is still on record.
+    What has just been asked for is an unfinished run.
     """
+    minute = f":{now:%Y-%m-%dT%H:%M}"
     if failure is None:
-        return f":{now:%Y-%m-%dT%H:%M}"
+        return minute
     attempt = failure.run_id[:8] if failure.run_id else f"{failure.failed_at:%Y%m%dT%H%M%S}"
-    return f":after-{attempt}"
+    return f":after-{attempt}{minute}"
 
 
 def due(work: Iterable[Work], failures: Mapping[str, WorkFailure], now: datetime) -> list[DueWork]:

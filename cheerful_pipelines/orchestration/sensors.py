@@ -56,7 +56,7 @@ def failed_schedules(
         return dg.SkipReason("No run of a schedule has failed.")
     covered = {unit for run in unfinished_runs(tick.instance, KINDS) for unit in work_of(run)}
     due = [found for unit, found in failures.items() if unit not in covered and may_be_tried(found, tick.now)]
-    requests = [request for found in due if (request := _again(tick.instance, found)) is not None]
+    requests = [request for found in due if (request := _again(tick.instance, found, tick.now)) is not None]
     return requests or dg.SkipReason(f"{len(failures)} runs of schedules have failed and wait for their next try.")
 
 
@@ -91,7 +91,7 @@ def _brought_up_to_date(tick: Tick[ScheduleCursor], store: WorkFailureStore) -> 
     return failures
 
 
-def _again(instance: dg.DagsterInstance, failure: WorkFailure) -> dg.RunRequest | None:
+def _again(instance: dg.DagsterInstance, failure: WorkFailure, now: datetime) -> dg.RunRequest | None:
     """The same run once more; None if Dagster no longer knows it."""
     run = instance.get_run_by_id(failure.run_id) if failure.run_id else None
     if run is None:
@@ -99,7 +99,7 @@ def _again(instance: dg.DagsterInstance, failure: WorkFailure) -> dg.RunRequest 
     own = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end", "dagster/priority")
     tags = {name: value for name, value in run.tags.items() if name in own or name.startswith("cheerful/")}
     return dg.RunRequest(
-        run_key=f"{failure.unit}:{failure.watermark}{key_suffix(failure, failure.failed_at)}",
+        run_key=f"{failure.unit}:{failure.watermark}{key_suffix(failure, now)}",
         job_name=run.job_name,
         partition_key=run.tags.get("dagster/partition"),
         asset_selection=sorted(run.asset_selection, key=str) if run.asset_selection else None,

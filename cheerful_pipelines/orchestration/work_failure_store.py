@@ -1,4 +1,4 @@
-"""Failed work per unit, in Postgres: the table `work_failure`. A row stands from the first failure to the success."""
+"""Failed work per unit, in Postgres: the table `work_failure`. A row is kept from the first failure to the success."""
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -74,6 +74,22 @@ class WorkFailureStore:
                 )
             ).mappings()
             return WorkFailure.model_validate(dict(row.one()))
+
+    def make_due(self, units: Collection[str], *, at: datetime) -> None:
+        """A person has repaired what these units failed of: their next try is due now, unless Google named a time.
+
+        Their rows stay until a run succeeds: without them the failed run would be written down again, with its wait.
+        """
+        if not units:
+            return
+        columns = work_failure.c
+        statement = (
+            sa.update(work_failure)
+            .where(columns.unit.in_(sorted(units)), columns.next_try_at > at, columns.failure_class != "throttled")
+            .values(next_try_at=at)
+        )
+        with self._database.transaction() as connection:
+            connection.execute(statement)
 
     def clear(self, units: Collection[str]) -> int:
         """These units are up to date: nothing of theirs fails. Returns how many had failed."""

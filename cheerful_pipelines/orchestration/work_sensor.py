@@ -154,6 +154,11 @@ class Tick(Generic[C]):
             summary=outcome.summary, what_to_do=outcome.what_to_do, run_id=run.run_id, watermark=run.work[work.unit],
         )  # fmt: skip
 
+    def make_due(self, database: Database, units: Collection[str]) -> None:
+        """What these units failed of is repaired: they are asked for in this tick, and their rows are kept."""
+        WorkFailureStore(database).make_due(units, at=self.now)
+        self._failures = None
+
     def requests(self, work: Sequence[DueWork], **options: Any) -> list[dg.RunRequest]:
         """One run per unit whose partition is named behind the kind. `options` go to dg.RunRequest."""
         given = options.pop("tags", {})

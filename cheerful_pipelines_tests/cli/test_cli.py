@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from cheerful_pipelines.errors import CheerfulError
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.recipients.import_plan import plan_import
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.settings import load_settings
@@ -193,6 +194,26 @@ def test_the_doctor_of_production_asks_how_clients_of_the_web_ui_are_told_apart(
     monkeypatch.setenv("CHEERFUL_CLIENT_ADDRESS_HEADER", "Fly-Client-IP")
     monkeypatch.setenv("CHEERFUL_TRUSTED_PROXIES", "172.16.0.0/12")
     assert line() == "ok    addresses of the web UI's clients: Fly-Client-IP, from trusted proxies only"
+
+
+def test_what_a_person_repairs_is_tried_at_once_and_its_failure_kept(
+    google: LocalGoogleAdmin, database: Database
+) -> None:
+    registered(google)
+    store, now = WorkFailureStore(database), datetime.now(UTC)
+    for unit in ("mailbox:mia", "archive:mia", "mailbox:other"):
+        store.record(unit, "auth", at=now, run_id="r1", watermark="7")
+    for unit in ("sheet:spring", "campaign:spring", "sheet:other"):
+        store.record(unit, "permanent", at=now, run_id="r1", watermark="7")
+    again = ("accounts", "add", "mia", "--client", "brand", "--address", "mia@brand.example", "--local")
+    assert cheerful(*again).exit_code == 0
+    assert cheerful("campaigns", "add", "spring", "--client", "brand", "--header-row", "1").exit_code == 0
+
+    found = store.failures()
+    due = sorted(unit for unit, one in found.items() if one.next_try_at < now + timedelta(minutes=30))
+    assert due == ["archive:mia", "campaign:spring", "mailbox:mia", "sheet:spring"]
+    assert {one.run_id for one in found.values()} == {"r1"}
+    assert len(found) == 6
 
 
 def test_revoke_and_restore_are_undone_by_each_other(google: LocalGoogleAdmin, database: Database) -> None:

@@ -55,6 +55,22 @@ def test_a_time_that_google_named_goes_first(store: WorkFailureStore) -> None:
     assert soon.next_try_at == NOW + timedelta(seconds=30), "never a busy loop"
 
 
+def test_what_is_repaired_is_due_and_stays_on_record_until_it_succeeds(store: WorkFailureStore) -> None:
+    for unit, kind in (("mailbox:mia", "auth"), ("sheet:spring", "permanent"), ("mailbox:bea", "throttled")):
+        store.record(unit, kind, at=NOW, run_id="r1", watermark="7")  # type: ignore[arg-type]
+    before = store.failures()
+    repaired_at = NOW + timedelta(minutes=1)
+    store.make_due(["mailbox:mia", "sheet:spring", "mailbox:bea", "mailbox:new"], at=repaired_at)
+    store.make_due([], at=repaired_at)
+    after = store.failures()
+
+    assert after.keys() == before.keys()
+    assert {unit: one.next_try_at for unit, one in after.items()} == {
+        "mailbox:mia": repaired_at, "sheet:spring": repaired_at, "mailbox:bea": before["mailbox:bea"].next_try_at,
+    }  # fmt: skip
+    assert {unit: one.run_id for unit, one in after.items()} == dict.fromkeys(before, "r1")
+
+
 def test_each_failure_belongs_to_its_client_and_is_gone_when_cleared(
     store: WorkFailureStore, database: Database
 ) -> None:

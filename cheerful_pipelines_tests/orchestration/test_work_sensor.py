@@ -199,6 +199,40 @@ def test_work_whose_run_ended_unnoticed_has_another_key_a_minute_later(
     assert first.key != second.key, "Dagster would skip it until the day ends"
 
 
+def test_what_is_repaired_is_asked_for_at_once_and_its_failed_run_is_not_written_down_again(
+    instance: dg.DagsterInstance, database: Database
+) -> None:
+    run = _run(instance, AuthError("refused"), {SPRING.unit: SPRING.watermark})
+    assert _due(instance, database, SPRING) == []
+
+    tick = _tick(instance)
+    tick.make_due(database, [SPRING.unit])
+    (found,) = tick.work(database, [SPRING])
+
+    assert run.run_id[:8] in found.key
+    kept = WorkFailureStore(database).failures()[SPRING.unit]
+    assert (kept.run_id, kept.attempts, kept.next_try_at) == (run.run_id, 1, tick.now)
+
+
+def test_no_run_key_is_used_twice_however_often_work_is_repaired_and_ends_unnoticed(
+    instance: dg.DagsterInstance, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ticks that do not look at this unit go on, so that the ends of its later runs are never looked at."""
+    real, keys = helper.now(), list[str]()
+    _run(instance, AuthError("refused"), {SPRING.unit: SPRING.watermark})
+    _due(instance, database, SPRING)
+    for hours in range(1, 6):
+        later = real + timedelta(hours=hours)
+        monkeypatch.setattr(helper, "now", lambda later=later: later)
+        tick = _tick(instance, Cursor(sensor="x", looked_at=later))
+        tick.make_due(database, [SPRING.unit])
+        keys += [one.key for one in tick.work(database, [SPRING])]
+        _run(instance, AuthError("refused"), {SPRING.unit: SPRING.watermark})
+
+    assert len(keys) == 5
+    assert len(set(keys)) == 5, "Dagster would skip the repaired work for ever"
+
+
 def test_after_the_clock_was_set_back_a_unit_that_fails_still_waits(
     instance: dg.DagsterInstance, database: Database
 ) -> None:
