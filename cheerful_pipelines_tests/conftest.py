@@ -14,11 +14,13 @@ import sqlalchemy as sa
 for _name in [name for name in os.environ if name.startswith(("CHEERFUL_", "DAGSTER_"))]:
     del os.environ[_name]  # a developer's own settings must not decide a test
 
+from cheerful_pipelines.classification import evaluation
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import migrate
+from cheerful_pipelines_tests.classification.remembered_evaluation import remembering
 
 if TYPE_CHECKING:
     from cheerful_pipelines_tests.pipeline import Pipeline
@@ -36,6 +38,14 @@ def _signal_handlers_are_restored() -> Iterator[None]:
     for number, handler in before.items():
         if handler is not None and signal.getsignal(number) is not handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _the_embedded_classifier_is_evaluated_once() -> Iterator[None]:
+    """Every fresh database asks for its evaluation: seconds of work that come out the same each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "evaluate", remembering(evaluation.evaluate))
+        yield
 
 
 @pytest.fixture(scope="session")
