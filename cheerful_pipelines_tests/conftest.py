@@ -54,8 +54,18 @@ def postgres() -> Iterator[EmbeddedPostgres]:
     with tempfile.TemporaryDirectory(prefix="cheerful-pg-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder) / "pg")
+        _without_waiting_for_the_disk(server)
         yield server
         server.stop()
+
+
+def _without_waiting_for_the_disk(server: EmbeddedPostgres) -> None:
+    """Nobody needs this server after a crash of the machine, and each dropped database forces a checkpoint."""
+    admin = sa.create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with admin.connect() as connection:
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(sa.text(f"alter system set {name} = off"))
+        connection.execute(sa.text("select pg_reload_conf()"))
 
 
 @pytest.fixture(scope="session")
