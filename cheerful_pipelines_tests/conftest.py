@@ -30,6 +30,16 @@ pytest_plugins = ["cheerful_pipelines_tests.local_google.fixtures"]
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On several workers whole systems go first, one after the other on the first worker: begun last, one ends alone.
+
+    The others get the rest, and take over what the first has not come to.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("system") is None)
+
+
 @pytest.fixture(autouse=True)
 def _signal_handlers_are_restored() -> Iterator[None]:
     """Dagster gives SIGTERM the handler of SIGINT, which a shell may have set to be ignored: children inherit that."""
