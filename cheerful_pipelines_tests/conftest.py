@@ -14,11 +14,13 @@ import sqlalchemy as sa
 for _name in [name for name in os.environ if name.startswith(("CHEERFUL_", "DAGSTER_"))]:
     del os.environ[_name]  # a developer's own settings must not decide a test
 
+from cheerful_pipelines.classification import evaluation
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import migrate
+from cheerful_pipelines_tests.classification.remembered_evaluation import remembering
 
 if TYPE_CHECKING:
     from cheerful_pipelines_tests.pipeline import Pipeline
@@ -26,6 +28,16 @@ if TYPE_CHECKING:
 pytest_plugins = ["cheerful_pipelines_tests.local_google.fixtures"]
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On several workers whole systems go first, one after the other on the first worker: begun last, one ends alone.
+
+    The others get the rest, and take over what the first has not come to.
+    """
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +50,32 @@ def _signal_handlers_are_restored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _the_embedded_classifier_is_evaluated_once() -> Iterator[None]:
+    """Every fresh database asks for its evaluation: seconds of work that come out the same each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "evaluate", remembering(evaluation.evaluate))
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL server of this test process, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="cheerful-pg-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder) / "pg")
+        _without_waiting_for_the_disk(server)
         yield server
         server.stop()
+
+
+def _without_waiting_for_the_disk(server: EmbeddedPostgres) -> None:
+    """Nobody needs this server after a crash of the machine, and each dropped database forces a checkpoint."""
+    admin = sa.create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.pool.NullPool)
+    with admin.connect() as connection:
+        for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            connection.execute(sa.text(f"alter system set {name} = off"))
+        connection.execute(sa.text("select pg_reload_conf()"))
 
 
 @pytest.fixture(scope="session")

@@ -135,6 +135,7 @@ def test_there_is_one_daemon_and_the_next_takes_over(
         OnlyDaemon("postgresql://nobody@127.0.0.1:1/none", command).run()
 
 
+@pytest.mark.system
 def test_a_worker_told_to_stop_in_mid_run_ends_in_time_and_the_next_goes_on(tmp_path: Path) -> None:
     """The real signal, the real daemon, a mailbox that takes minutes; both numbers come from the real files."""
     (tmp_path / "at").mkdir()
@@ -194,6 +195,7 @@ defs = dg.Definitions(jobs=[long, short], executor=dg.in_process_executor)
 """
 
 
+@pytest.mark.system
 def test_a_killed_celery_worker_loses_one_run_which_is_found_while_the_other_worker_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,8 @@ from cheerful_pipelines.run_retries import WILL_RETRY_TAG
 from cheerful_pipelines.worker import server_class
 from cheerful_pipelines_tests.test_system import free_port
 
+pytestmark = pytest.mark.system
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 JOBS = """
 import time
