@@ -85,8 +85,7 @@ def edits(
 def _entries(random: Random, persons: Sequence[Person], to_mend: Person | None) -> list[_Entry]:
     entries = [_Entry("active", person, person.address) for person in persons]
     for position in random.sample(range(len(entries)), 6):
-        person = entries[position].person
-        assert person is not None
+        person = persons[position]
         address = person.address
         messy = (f"  {address} ", f"{person.name} <{address}>", f"{address}\u00a0")[position % 3]
         entries[position] = replace(entries[position], email=messy)

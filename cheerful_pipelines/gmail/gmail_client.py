@@ -398,7 +398,8 @@ class GmailClient:
 
     def _guarded(self, operation: str, prepare: Callable[[], Callable[[], Answer]], limit: Limit) -> Answer:
         """Make the call that `prepare` returns, within its limit; whatever goes wrong leaves as an error of ours."""
-        assert not transaction_is_open(), "a database transaction is open during a call to Gmail"
+        if transaction_is_open():
+            raise RuntimeError("A transaction is open: Gmail may not be asked while the database waits.")
         from cheerful_pipelines.gmail.connection import translated
 
         try:

@@ -65,9 +65,7 @@ class TokenApi:
                 subject = base64.urlsafe_b64decode(form.get("code", "")).decode()
             except ValueError:
                 return _refused("invalid_grant", "Malformed auth code.")
-            granted = self._granted(subject)
-            assert isinstance(granted.body, dict)
-            return Answer(body={**granted.body, "refresh_token": self._tokens.refresh_token_for(subject)})
+            return self._granted(subject, refresh_token=self._tokens.refresh_token_for(subject))
         if grant == _JWT_GRANT:
             return self._from_jwt(form.get("assertion", ""))
         return _refused("unsupported_grant_type", f"Invalid grant_type: {grant}")
@@ -85,10 +83,11 @@ class TokenApi:
             return _refused("invalid_grant", "Token has been expired or revoked.")
         return self._granted(subject)
 
-    def _granted(self, subject: str) -> Answer:
+    def _granted(self, subject: str, **more: str) -> Answer:
         body = {
             "access_token": self._tokens.new_access_token(subject), "expires_in": LIFETIME_SECONDS,
             "token_type": "Bearer", "scope": self._tokens.scopes_of(subject, _ALL_SCOPES),
+            **more,
         }  # fmt: skip
         return Answer(body=body)
 

@@ -6,6 +6,7 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.classification.take_overrides import TakenOverrides, take_overrides
+from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.metrics.export import ExportResult, export_tabs
 from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.metrics.links import metrics_page
@@ -32,9 +33,14 @@ def export_campaign(
 ) -> Exported:
     """Read the sheet, write what differs, remember when. `database`: unscoped; `holder`: who writes.
 
-    Raises TransientError where somebody else is writing, and what export_tabs raises. The campaign has a sheet.
+    Raises ConfigurationError if the campaign has no metrics sheet, TransientError where somebody else is writing, and
+    what export_tabs raises.
     """
-    assert campaign.metrics_spreadsheet_id is not None
+    if campaign.metrics_spreadsheet_id is None:
+        raise ConfigurationError(
+            f"Campaign {campaign.slug!r} has no metrics sheet.",
+            what_to_do="Name one: cheerful campaigns add ... --metrics-sheet.",
+        )
     everyone, ours = database.for_every_client(), database.for_client(campaign.user_id)
     store = MetricStore(ours)
     overrides = take_overrides(sheets, VerdictStore(ours), campaign)  # before anything is shown anew

@@ -237,7 +237,8 @@ class SheetsClient:
         is_repeatable: bool = True,
         tries: int = MAX_TRIES,
     ) -> dict[str, Any]:
-        assert not transaction_is_open(), "a transaction is open during a call to Google"
+        if transaction_is_open():
+            raise RuntimeError("A transaction is open: Google may not be asked while the database waits.")
         patience = Patience(tries, total_seconds=TOTAL_SECONDS)
         limit = Limit(POLL_SECONDS) if tries == 1 and kind is None else SHEET_LIMIT
         retrying = Retrying(

@@ -27,7 +27,7 @@ _BEGIN = sa.text(
 
 
 def transaction_is_open() -> bool:
-    """Whether this thread holds a transaction. Clients assert that it does not before they call out."""
+    """Whether this thread holds a transaction. Clients of Google and of models raise if it does."""
     return getattr(_open_transactions, "depth", 0) > 0
 
 

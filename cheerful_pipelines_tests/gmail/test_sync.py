@@ -75,6 +75,14 @@ def test_a_clock_of_ours_that_is_wrong_is_not_the_accounts_fault(
         client.profile()
 
 
+def test_a_call_inside_a_transaction_is_a_mistake_of_ours(mailbox: Mailbox) -> None:
+    """Also where Python runs with -O, which takes assertions away."""
+    client = mailbox.client
+
+    with mailbox.database.transaction(), pytest.raises(RuntimeError, match="transaction is open"):
+        client.profile()
+
+
 def test_a_service_account_opens_a_mailbox_by_delegation_and_no_other(mailbox: Mailbox) -> None:
     robot = _robot(mailbox)
     mailbox.deliver(1)

@@ -9,9 +9,10 @@ import pytest
 import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.errors import CheerfulError, NotFoundError, TransientError
+from cheerful_pipelines.errors import CheerfulError, ConfigurationError, NotFoundError, TransientError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.export import ExportResult, export_tabs, read_back
+from cheerful_pipelines.metrics.export_campaign import export_campaign
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.keyed_tab import DesiredTab
 from cheerful_pipelines.sheets.lease_store import only_writer
@@ -52,6 +53,13 @@ def _threads(count: int, **changes: Any) -> DesiredTab:
         formats={"Last message": "yyyy-mm-dd hh:mm"},
         **changes,
     )
+
+
+def test_a_campaign_without_a_metrics_sheet_is_not_exported(export: Exporter, database: Database) -> None:
+    campaign = a_campaign(database, slug="autumn")
+
+    with pytest.raises(ConfigurationError, match="no metrics sheet"):
+        export_campaign(database, export.sheets, export.settings, campaign, holder="run")
 
 
 def test_dates_are_shown_as_dates_and_stay_equal_numbers(export: Exporter, google: LocalGoogleAdmin) -> None:

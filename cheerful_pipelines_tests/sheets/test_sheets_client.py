@@ -253,7 +253,7 @@ def test_a_lost_answer_to_a_batch_is_not_sent_again(google: LocalGoogleAdmin, sh
 
 
 def test_a_call_inside_a_transaction_is_a_mistake_of_ours(sheets: SheetsClient, database: Database) -> None:
-    with database.transaction(), pytest.raises(AssertionError, match="transaction is open"):
+    with database.transaction(), pytest.raises(RuntimeError, match="transaction is open"):
         sheets.drive_version("creators")
 
 
