@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from dagster._core.events import DagsterEvent, EngineEventData
 from hypothesis import HealthCheck, given
 from hypothesis import settings as options
@@ -34,6 +35,7 @@ from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
+from cheerful_pipelines.storage.migrate import alembic_config
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 from cheerful_pipelines_tests.slow_server import IN_MID_HEADERS, slow_server
 
@@ -374,3 +376,19 @@ def test_a_run_whose_process_is_gone_is_ended_and_one_that_lives_is_not(instance
 
     states = {name: instance.get_run_by_id(run_id).status for name, run_id in runs.items()}  # type: ignore[union-attr]
     assert states == {"gone": dg.DagsterRunStatus.FAILURE, "here": dg.DagsterRunStatus.STARTED}
+
+
+def test_what_the_log_was_told_of_outlives_the_migration_both_ways(owner: Database, database: Database) -> None:
+    store = AlertStore(database)
+    for key in ("known", "new", "over"):
+        store.open(Trouble(key=key, kind="lag", words=key, what_to_do="look"), now=NOW)
+    store.note_notified("log", [one for one in store.standing() if one.key != "new"])
+    store.resolve("over", now=NOW)
+
+    config = alembic_config()
+    with owner.login_transaction() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0016")
+        command.upgrade(config, "head")
+
+    assert [one.key for one in store.changes_for("log")] == ["new", "over"]
