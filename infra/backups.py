@@ -182,6 +182,8 @@ def restore(source: Path) -> None:
     home = home_folder()
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with lock(home), installation(os.environ) as at, services(at.urls) as environment:
+        if at.is_default:
+            _require_no_other_keys(source, at.home)
         for name, url in at.urls.items():
             if _tables(url):
                 raise PermanentError(
@@ -216,6 +218,18 @@ def _copy_google(source: Path, to: Path) -> None:
             found.backup(copy)
 
 
+def _require_no_other_keys(source: Path, home: Path) -> None:
+    """A home may have made keys of its own already (`cheerful keys`, a start): they open nothing that is restored, and
+    with another address hash key everybody who was erased could come back. Raises PermanentError.
+    """
+    beside, keys = source.with_name(f"{source.name}.{KEYS}"), home / KEYS
+    if beside.exists() and keys.exists() and set(beside.read_text().split()) != set(keys.read_text().split()):
+        raise PermanentError(
+            f"{keys} holds other keys than {beside}: nothing was restored.",
+            what_to_do=f"Move {keys} away, unless something else is sealed with it, and restore again.",
+        )
+
+
 def _restore_keys(source: Path, home: Path) -> None:
     beside, keys = source.with_name(f"{source.name}.{KEYS}"), home / KEYS
     if not keys.exists() and beside.exists():
@@ -246,6 +260,10 @@ def main() -> int:
         return 1
     except subprocess.CalledProcessError as error:
         print(f"{Path(error.cmd[0]).name} failed with exit code {error.returncode}; see above.", file=sys.stderr)
+        return 1
+    except (OSError, tarfile.TarError, sqlite3.Error) as error:
+        named = getattr(error, "filename", None) or chosen.folder
+        print(f"{named} cannot be used: {getattr(error, 'strerror', None) or error}.", file=sys.stderr)
         return 1
     return 0
 

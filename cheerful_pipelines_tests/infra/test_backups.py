@@ -115,6 +115,12 @@ def test_the_default_installation_is_backed_up_wiped_and_restored_without_any_va
     assert not (home / "postgres" / "postmaster.pid").exists()  # it was stopped, and is again
 
     shutil.rmtree(home)
+    home.mkdir()
+    (home / "keys.env").write_text("CHEERFUL_CREDENTIALS_KEY=" + "cd" * 32)
+    refused = _script(repository, "restore.sh", tmp_path / "backup")
+    assert (refused.returncode, "holds other keys" in refused.stderr) == (1, True), refused.stderr
+    assert (home / "keys.env").read_text().endswith("cd" * 32)
+    (home / "keys.env").unlink()
     restored = _script(repository, "restore.sh", tmp_path / "backup")
 
     assert restored.returncode == 0, restored.stderr
@@ -129,10 +135,18 @@ def test_the_default_installation_is_backed_up_wiped_and_restored_without_any_va
 
 def test_what_is_half_named_or_wrong_is_refused_in_words(repository: Path, tmp_path: Path) -> None:
     url = "postgresql://owner@db.example/cheerful"
+    (tmp_path / "file").touch()
+    (tmp_path / "broken").mkdir()
+    for name in ("cheerful.dump", "dagster.dump"):
+        (tmp_path / "broken" / name).write_text("not a dump")
     cases = (
         (_script(repository, "backup.sh", tmp_path / "a", CHEERFUL_MIGRATION_DATABASE_URL=url), "not all named"),
         (_script(repository, "backup.sh", tmp_path / "b", CHEERFUL_DATABASE_URL=url), "not all named"),
         (_script(repository, "restore.sh", tmp_path), "no backup"),
+        (
+            _script(repository, "restore.sh", tmp_path / "broken", CHEERFUL_HOME=str(tmp_path / "file" / "home")),
+            "cannot be used",
+        ),
         (_script(repository, "backup.sh", tmp_path / "c", CHEERFUL_HOME=str(tmp_path / "new")), "is empty"),
     )
     for done, words in cases:
