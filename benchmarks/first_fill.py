@@ -15,7 +15,7 @@ from pathlib import Path
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 
 CAMPAIGN_ASSETS = ("sheet_recipients", "email_threads", "thread_classifications", "campaign_metrics", "metrics_sheet")

@@ -21,18 +21,18 @@ except ImportError:
     raise SystemExit("pip install atheris (Linux, Python 3.11)") from None
 
 with atheris.instrument_imports(include=["cheerful_pipelines"]):
-    from cheerful_pipelines.addresses import address_key
     from cheerful_pipelines.classification.classify import classify
     from cheerful_pipelines.classification.local_classifier import LocalClassifier
     from cheerful_pipelines.classification.models import Conversation, ConversationMessage
-    from cheerful_pipelines.errors import CheerfulError
+    from cheerful_pipelines.core.addresses import address_key
+    from cheerful_pipelines.core.errors import CheerfulError
+    from cheerful_pipelines.core.redaction import without_addresses
     from cheerful_pipelines.gmail.address_headers import mailboxes
     from cheerful_pipelines.gmail.html_text import html_to_text
     from cheerful_pipelines.gmail.parse_message import parse_message
     from cheerful_pipelines.recipients.addresses_in_cells import read_address_cell
     from cheerful_pipelines.recipients.columns import header_key
     from cheerful_pipelines.recipients.parse_rows import parse_rows
-    from cheerful_pipelines.redaction import without_addresses
     from cheerful_pipelines.retry_after import retry_after_seconds
     from cheerful_pipelines.storage.erased_people import addresses_in
     from cheerful_pipelines.threads.auto_replies import find_automatic, find_return

@@ -16,8 +16,8 @@ from email.utils import format_datetime
 
 from sqlalchemy import text
 
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 
 UNANSWERED = text("""

@@ -15,7 +15,7 @@ from typing import Any
 from pacing import ADDRESS, Bench, Mailbox
 from servers import servers
 
-from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.core.errors import CheerfulError
 
 BAR = 0.03
 

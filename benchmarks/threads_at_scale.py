@@ -17,9 +17,9 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import database_of_campaign
+from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.gmail.models import FetchedMessage
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.storage.blobs import BlobStore

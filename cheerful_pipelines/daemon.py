@@ -21,9 +21,9 @@ from typing import Any
 
 import psycopg2
 
-from cheerful_pipelines.errors import CheerfulError, ConfigurationError
-from cheerful_pipelines.logs import configure_logging, get_logger
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.errors import CheerfulError, ConfigurationError
+from cheerful_pipelines.core.logs import configure_logging, get_logger
+from cheerful_pipelines.core.settings import load_settings
 
 LOCK = 4_201_009
 LOOK_SECONDS = 5.0

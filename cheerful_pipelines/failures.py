@@ -14,7 +14,7 @@ from typing import NamedTuple
 import dagster as dg
 from dagster import DagsterExecutionInterruptedError
 
-from cheerful_pipelines.errors import (
+from cheerful_pipelines.core.errors import (
     AuthError,
     CheerfulError,
     StaleStateError,
@@ -22,7 +22,7 @@ from cheerful_pipelines.errors import (
     TransientError,
     UnclearAnswerError,
 )
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.orchestration.retries import FAILURE_CLASSES, FailureClass
 from cheerful_pipelines.storage.passing_errors import as_passing_error
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cheerful_pipelines.errors import CheerfulError, PoisonError
+from cheerful_pipelines.core.errors import CheerfulError, PoisonError
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import ConfigurationError
-from cheerful_pipelines.settings import Settings, load_settings
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.settings import Settings, load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.row_security import row_security_problems

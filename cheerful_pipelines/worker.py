@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from cheerful_pipelines.logs import configure_logging, get_logger
+from cheerful_pipelines.core.logs import configure_logging, get_logger
 
 DRAIN_SECONDS = 240.0
 """So long runs may go on by themselves."""

@@ -26,7 +26,8 @@ from dagster._utils.schedules import schedule_execution_time_iterator
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
-from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, TransientError
+from cheerful_pipelines.core.errors import AuthError, CheerfulError, PermanentError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.failures import dagster_failures
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.operations.dagster_state import checks_since
@@ -40,7 +41,6 @@ from cheerful_pipelines.refresh.bulk_refresh import bulk_campaign_refresh
 from cheerful_pipelines.refresh.chain import CHAIN
 from cheerful_pipelines.run_retries import ended_at
 from cheerful_pipelines.schedules import SCHEDULES, months_to_reconcile
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import campaign_mark

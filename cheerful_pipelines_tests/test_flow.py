@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account

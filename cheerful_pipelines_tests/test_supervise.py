@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]

@@ -30,7 +30,7 @@ sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "infra")]
 
 from supervise import CannotStart, home_folder, is_embedded, lock  # noqa: E402
 
-from cheerful_pipelines.errors import CheerfulError, ConfigurationError, PermanentError  # noqa: E402
+from cheerful_pipelines.core.errors import CheerfulError, ConfigurationError, PermanentError  # noqa: E402
 from cheerful_pipelines.storage.embedded_postgres import (  # noqa: E402
     CHEERFUL_DATABASE,
     DAGSTER_DATABASE,

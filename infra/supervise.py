@@ -30,9 +30,9 @@ import psutil
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
+from cheerful_pipelines.core.errors import ConfigurationError  # noqa: E402
 from cheerful_pipelines.core.kept_keys import kept_keys  # noqa: E402
-from cheerful_pipelines.errors import ConfigurationError  # noqa: E402
-from cheerful_pipelines.settings import LOCAL_GOOGLE_DEFAULT_URL, Settings, load_settings  # noqa: E402
+from cheerful_pipelines.core.settings import LOCAL_GOOGLE_DEFAULT_URL, Settings, load_settings  # noqa: E402
 from cheerful_pipelines.storage.embedded_postgres import (  # noqa: E402
     CHEERFUL_DATABASE,
     DAGSTER_DATABASE,

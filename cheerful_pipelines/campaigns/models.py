@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from cheerful_pipelines.errors import PermanentError
+from cheerful_pipelines.core.errors import PermanentError
 
 CampaignType = Literal["GIFTING", "PAID_PROMOTION"]
 CampaignStatus = Literal["DRAFT", "ACTIVE", "COMPLETED"]

@@ -11,9 +11,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
+from cheerful_pipelines.core.errors import NotFoundError, PermanentError
 from cheerful_pipelines.core.short_names import MAX_LENGTH, require_short_name
-from cheerful_pipelines.errors import NotFoundError, PermanentError
 from cheerful_pipelines.storage.tables import (
     campaign,
     campaign_mark,

@@ -10,7 +10,6 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.campaigns import registry_store as registry
 from cheerful_pipelines.campaigns.models import (
     SOURCE_FIELDS,
@@ -21,8 +20,9 @@ from cheerful_pipelines.campaigns.models import (
     GmailAccount,
     missing_mark,
 )
+from cheerful_pipelines.core.addresses import address_key
+from cheerful_pipelines.core.errors import AuthError, CheerfulError, ConfigurationError, NotFoundError, PermanentError
 from cheerful_pipelines.core.short_names import require_short_name
-from cheerful_pipelines.errors import AuthError, CheerfulError, ConfigurationError, NotFoundError, PermanentError
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.engine import EVERY_CLIENT, Database
 from cheerful_pipelines.storage.tables import (

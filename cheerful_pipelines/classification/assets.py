@@ -27,12 +27,12 @@ from cheerful_pipelines.classification.models import ClassificationReport, Class
 from cheerful_pipelines.classification.review import queue, queue_as_markdown
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.settings import Settings, classifier_setting
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.orchestration.work_sensor import work_of
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
-from cheerful_pipelines.settings import Settings, classifier_setting
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 

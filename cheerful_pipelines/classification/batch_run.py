@@ -24,7 +24,7 @@ from cheerful_pipelines.classification.models import (
 )
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.classification.verdict import guarded, human_words
-from cheerful_pipelines.errors import ConfigurationError, PermanentError
+from cheerful_pipelines.core.errors import ConfigurationError, PermanentError
 
 MOST_REQUESTS = 10_000
 

@@ -7,7 +7,7 @@ from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.llm_classifier import LlmClassifier, LlmOptions, Provider
 from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.settings import Settings
 
 _PROVIDERS: dict[str, Provider] = {
     "anthropic": "anthropic", "openai": "openai", "openai-compatible": "openai-compatible",

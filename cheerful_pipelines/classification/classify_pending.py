@@ -20,8 +20,8 @@ from cheerful_pipelines.classification.models import (
 )
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.classification.verdict import Judged, guarded
-from cheerful_pipelines.errors import TransientError
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.errors import TransientError
+from cheerful_pipelines.core.logs import get_logger
 
 _logger = get_logger(__name__)
 

@@ -32,7 +32,7 @@ from cheerful_pipelines.classification.golden.golden_set import (
 from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.models import CallFailed, SpendRow, Verdict
 from cheerful_pipelines.classification.verdict import guarded
-from cheerful_pipelines.errors import PermanentError, TransientError
+from cheerful_pipelines.core.errors import PermanentError, TransientError
 
 LEAST_MACRO_F1_ENGLISH = 0.90
 LEAST_MACRO_F1_OTHER = 0.80

@@ -35,7 +35,7 @@ from cheerful_pipelines.classification.prompt import RenderedConversation, instr
 from cheerful_pipelines.classification.taxonomy import taxonomy_version
 from cheerful_pipelines.classification.verdict import GUARD_VERSION, human_words
 from cheerful_pipelines.core.context_threads import in_this_context
-from cheerful_pipelines.errors import (
+from cheerful_pipelines.core.errors import (
     AuthError,
     CheerfulError,
     ConfigurationError,
@@ -43,7 +43,7 @@ from cheerful_pipelines.errors import (
     SlowCallError,
     TransientError,
 )
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.storage.engine import transaction_is_open
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from cheerful_pipelines.errors import SlowCallError
+from cheerful_pipelines.core.errors import SlowCallError
 from cheerful_pipelines.google.deadlines import CALL_SECONDS, LONGEST_CALL_SECONDS, Limit, finish_within
 
 QUESTION_SECONDS = 15.0

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from functools import lru_cache
 
-from cheerful_pipelines.combining_marks import without_long_runs_of_marks
+from cheerful_pipelines.core.combining_marks import without_long_runs_of_marks
 
 _LOOKALIKES = str.maketrans(
     {

@@ -24,7 +24,7 @@ from cheerful_pipelines.classification.models import (
     Verdict,
 )
 from cheerful_pipelines.classification.review import ReviewItem
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.core.errors import NotFoundError
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.outcome_news import note_threads
 from cheerful_pipelines.storage.tables import (

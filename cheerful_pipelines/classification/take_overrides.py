@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.classification.overrides_in_sheet import AUTHOR, read_words, wishes
 from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.core.errors import NotFoundError
 from cheerful_pipelines.sheets.keyed_tab import KEY_HEADER
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.sheets.write_tabs import read_tabs

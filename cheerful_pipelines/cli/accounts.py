@@ -8,16 +8,16 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.cli.connections import campaign_store, database, local_google
 from cheerful_pipelines.cli.inputs import require_address
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.cli.waiting import waiting_mailboxes
+from cheerful_pipelines.core.addresses import address_key
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.core.short_names import require_short_name
-from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.gmail.credentials import FIELDS, missing_fields
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.secrets import key_id
 
 app = typer.Typer(no_args_is_help=True)

@@ -11,8 +11,8 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.cli.connections import campaign_store, database
 from cheerful_pipelines.cli.sheet_inputs import gid_in, read_sheets, require_order, spreadsheet_id
 from cheerful_pipelines.cli.tables import print_table
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.short_names import require_short_name
-from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 
 app = typer.Typer(no_args_is_help=True)

@@ -7,8 +7,8 @@ import typer
 
 from cheerful_pipelines.cli.connections import campaign_store
 from cheerful_pipelines.cli.tables import print_table
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.short_names import require_short_name
-from cheerful_pipelines.errors import ConfigurationError
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -2,9 +2,9 @@
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 
 

@@ -14,8 +14,8 @@ import typer
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.cli.entry import expected_errors
 from cheerful_pipelines.cli.waiting import waiting_mailboxes
-from cheerful_pipelines.errors import CheerfulError, ConfigurationError
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.errors import CheerfulError, ConfigurationError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import is_ahead, is_current

@@ -20,8 +20,8 @@ from pydantic import ValidationError
 from typer.core import TyperGroup
 
 from cheerful_pipelines.cli.tables import PrintableStream
+from cheerful_pipelines.core.errors import CheerfulError, ConfigurationError, PermanentError, TransientError
 from cheerful_pipelines.core.plain_text import one_line
-from cheerful_pipelines.errors import CheerfulError, ConfigurationError, PermanentError, TransientError
 from cheerful_pipelines.storage.database_errors import database_error
 
 EXIT_FAILED = 1

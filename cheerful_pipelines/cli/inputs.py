@@ -2,7 +2,7 @@
 
 import email_validator
 
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
 
 
 def require_address(text: str) -> str:

@@ -4,7 +4,7 @@ import os
 import sys
 
 from cheerful_pipelines.core.kept_keys import FILE, kept_keys
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 
 
 def keys() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from cheerful_pipelines.cli.connections import campaign_store, local_google
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -8,11 +8,11 @@ import typer
 
 from cheerful_pipelines.cli.connections import campaign_store, database
 from cheerful_pipelines.cli.tables import print_table
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.core.errors import NotFoundError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.people.erase import delete_mails
 from cheerful_pipelines.people.mention_store import MentionStore
 from cheerful_pipelines.people.models import OpenMention
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 
 app = typer.Typer(no_args_is_help=True)

@@ -13,7 +13,7 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.cli.connections import database_of, shown_campaign
 from cheerful_pipelines.cli.recipients import moment
 from cheerful_pipelines.cli.tables import print_table
-from cheerful_pipelines.errors import ConfigurationError, NotFoundError
+from cheerful_pipelines.core.errors import ConfigurationError, NotFoundError
 from cheerful_pipelines.metrics.compute import Part, compute_metrics, rows_of_outcomes
 from cheerful_pipelines.metrics.curves import whole_hour
 from cheerful_pipelines.metrics.definitions import BY_KEY

@@ -10,11 +10,11 @@ import typer
 
 from cheerful_pipelines.cli.connections import database_of, shown_campaign
 from cheerful_pipelines.cli.tables import print_table
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.recipients.import_plan import plan_import
 from cheerful_pipelines.recipients.import_report import PROBLEM_WORDS, diff_as_markdown
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
 app = typer.Typer(no_args_is_help=True)

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, Campaign
 from cheerful_pipelines.cli.connections import database
-from cheerful_pipelines.errors import ConfigurationError, SheetContentError
+from cheerful_pipelines.core.errors import ConfigurationError, SheetContentError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.recipients.import_plan import read_sheet
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.sheets.models import SheetSource
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 

@@ -9,13 +9,13 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.cli.connections import database
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.cli.waiting import waiting_mailboxes
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.operations.alert_store import Alert, AlertStore
 from cheerful_pipelines.operations.health import health_report, signs
 from cheerful_pipelines.operations.models import FailedWork, FailingTicks, HealthReport, SilentDaemon, Trouble
 from cheerful_pipelines.operations.notify import SEVERITIES
 from cheerful_pipelines.operations.troubles import troubles
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 
 HEADLINES = ("contacted", "delivered", "replied", "reply_rate", "positive", "opted_out")

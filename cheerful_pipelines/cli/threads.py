@@ -13,8 +13,8 @@ import typer
 from cheerful_pipelines.cli.connections import campaign_store, database_of, shown_campaign
 from cheerful_pipelines.cli.recipients import moment
 from cheerful_pipelines.cli.tables import print_table
-from cheerful_pipelines.errors import ConfigurationError, NotFoundError
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.errors import ConfigurationError, NotFoundError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.changes import changes_between
 from cheerful_pipelines.threads.history_store import HistoryStore

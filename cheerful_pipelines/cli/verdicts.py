@@ -20,8 +20,8 @@ from cheerful_pipelines.classification.review import queue
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.cli.connections import campaign_store, database, database_of, shown_campaign
 from cheerful_pipelines.cli.tables import print_table
-from cheerful_pipelines.errors import ConfigurationError
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True)
 

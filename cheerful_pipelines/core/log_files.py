@@ -31,7 +31,7 @@ class JsonLogFile(logging.Handler):
     ) -> None:
         super().__init__(level)
         if folder is None:  # made by Dagster, from dagster.yaml
-            from cheerful_pipelines.logs import log_folder  # late: that module uses this one
+            from cheerful_pipelines.core.logs import log_folder  # late: that module uses this one
 
             folder = log_folder
         self._folder, self._largest_bytes = folder, largest_bytes

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from cheerful_pipelines.redaction import without_addresses
+from cheerful_pipelines.core.redaction import without_addresses
 
 LONGEST_TEXT = 2_000
 MOST_FRAMES = 12
@@ -73,7 +73,7 @@ class JsonLines(logging.Formatter):
     def __init__(self, current_fields: Callable[[], Mapping[str, Any]] | None = None) -> None:
         super().__init__()
         if current_fields is None:
-            from cheerful_pipelines.logs import current_fields as known  # late: that module uses this one
+            from cheerful_pipelines.core.logs import current_fields as known  # late: that module uses this one
 
             current_fields = known
         self._current_fields = current_fields

@@ -6,7 +6,7 @@ are ALIAS/THREAD; addresses must not get into logs. So there is one form for all
 
 import re
 
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
 
 MAX_LENGTH = 63
 """As DNS labels: run tags of Kubernetes and Docker take as much."""

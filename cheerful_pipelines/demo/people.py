@@ -2,7 +2,7 @@
 
 from random import Random
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.demo.models import Language, Person
 
 _GIVEN: dict[Language, tuple[str, ...]] = {

@@ -11,13 +11,13 @@ import signal
 from collections.abc import Callable
 from threading import Event
 
+from cheerful_pipelines.core.errors import TransientError
+from cheerful_pipelines.core.logs import configure_logging, get_logger
+from cheerful_pipelines.core.settings import Settings, load_settings
 from cheerful_pipelines.demo.models import DemoDelivery, DemoWorld, SheetEdit
 from cheerful_pipelines.demo.progress import load_progress, save_progress
 from cheerful_pipelines.demo.world import generate_world
-from cheerful_pipelines.errors import TransientError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.logs import configure_logging, get_logger
-from cheerful_pipelines.settings import Settings, load_settings
 
 _log = get_logger(__name__)
 _PATIENCE_SECONDS = 5.0

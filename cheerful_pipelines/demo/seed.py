@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.logs import configure_logging, get_logger
+from cheerful_pipelines.core.settings import Settings, load_settings
 from cheerful_pipelines.demo.models import DemoWorld
 from cheerful_pipelines.demo.progress import DemoProgress, load_progress, save_progress
 from cheerful_pipelines.demo.world import TOTAL_DAYS, campaigns_of, generate_world
 from cheerful_pipelines.local_google.admin import Delivery, LocalGoogleAdmin
-from cheerful_pipelines.logs import configure_logging, get_logger
-from cheerful_pipelines.settings import Settings, load_settings
 from cheerful_pipelines.storage.engine import Database
 
 SEED = 7

@@ -6,7 +6,7 @@ Google's own library does the flow; here stand the scope that is asked for and w
 import json
 from pathlib import Path
 
-from cheerful_pipelines.errors import AuthError, ConfigurationError
+from cheerful_pipelines.core.errors import AuthError, ConfigurationError
 
 SCOPES = ("https://www.googleapis.com/auth/gmail.readonly",)
 ENOUGH = frozenset(

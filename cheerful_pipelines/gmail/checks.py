@@ -11,7 +11,7 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.core.errors import CheerfulError
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.integrity_store import IntegrityStore

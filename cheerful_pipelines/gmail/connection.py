@@ -16,7 +16,7 @@ from googleapiclient.discovery import build_from_document
 from googleapiclient.discovery_cache import get_static_doc
 from googleapiclient.errors import HttpError
 
-from cheerful_pipelines.errors import CheerfulError, TransientError
+from cheerful_pipelines.core.errors import CheerfulError, TransientError
 from cheerful_pipelines.gmail.browser_login import SCOPES
 from cheerful_pipelines.gmail.credentials import credentials_info, damaged
 from cheerful_pipelines.gmail.google_errors import error_from_answer, error_from_refresh

@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from cheerful_pipelines.errors import AuthError
+from cheerful_pipelines.core.errors import AuthError
 
 FIELDS = {
     "authorized_user": ("refresh_token", "client_id", "client_secret"),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from cheerful_pipelines.errors import (
+from cheerful_pipelines.core.errors import (
     AuthError,
     CheerfulError,
     ConfigurationError,

@@ -9,8 +9,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.batches import in_batches
-from cheerful_pipelines.errors import NotFoundError, PermanentError, PoisonError
+from cheerful_pipelines.core.batches import in_batches
+from cheerful_pipelines.core.errors import NotFoundError, PermanentError, PoisonError
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION, parse_message
 from cheerful_pipelines.gmail.store import parsed_values
 from cheerful_pipelines.poison import one_message

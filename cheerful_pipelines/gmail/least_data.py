@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from cheerful_pipelines.addresses import address_key
-from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import GmailAccount
-from cheerful_pipelines.errors import PoisonError
+from cheerful_pipelines.core.addresses import address_key
+from cheerful_pipelines.core.batches import in_batches
+from cheerful_pipelines.core.errors import PoisonError
 from cheerful_pipelines.gmail import relevance
 from cheerful_pipelines.gmail.listing import MailboxListing
 from cheerful_pipelines.gmail.models import MessageRef, ParsedMail, Poisoned

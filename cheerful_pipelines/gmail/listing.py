@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import cached_property
 
-from cheerful_pipelines.batches import in_batches
+from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.gmail.gmail_client import GmailClient
 
 LISTINGS_OF_A_CHANGING_MAILBOX = 3

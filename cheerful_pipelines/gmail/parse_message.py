@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import fast_mail_parser
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.gmail import mail_limits
 from cheerful_pipelines.gmail.address_headers import mailboxes
 from cheerful_pipelines.gmail.encoded_words import decoded

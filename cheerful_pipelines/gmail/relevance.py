@@ -7,7 +7,7 @@ recipient failed. Everything else in a sender's mailbox is nobody's business her
 import re
 from collections.abc import Iterable, Sequence
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.gmail.address_headers import mailboxes
 from cheerful_pipelines.gmail.models import ParsedMail
 

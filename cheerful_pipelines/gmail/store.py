@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.campaigns.models import GmailAccount, missing_mark
-from cheerful_pipelines.errors import CheerfulError, NotFoundError, PermanentError, PoisonError, TransientError
+from cheerful_pipelines.core.errors import CheerfulError, NotFoundError, PermanentError, PoisonError, TransientError
 from cheerful_pipelines.gmail.dead_letter_store import Owner, bury, clear_suspicion, resolve
 from cheerful_pipelines.gmail.models import (
     FetchedMessage,

@@ -7,10 +7,18 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from cheerful_pipelines.addresses import address_key
-from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import AccountMark, GmailAccount
-from cheerful_pipelines.errors import HistoryExpiredError, OutOfTimeError, PermanentError, PoisonError, ThrottledError
+from cheerful_pipelines.core.addresses import address_key
+from cheerful_pipelines.core.batches import in_batches
+from cheerful_pipelines.core.errors import (
+    HistoryExpiredError,
+    OutOfTimeError,
+    PermanentError,
+    PoisonError,
+    ThrottledError,
+)
+from cheerful_pipelines.core.logs import get_logger
+from cheerful_pipelines.core.stopping import is_stopping
 from cheerful_pipelines.gmail import relevance
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import (
@@ -28,9 +36,7 @@ from cheerful_pipelines.gmail.scope_store import ScopeStore
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync_reports import ArchiveReport, GapCertificate, MonthEstimate, SyncReport, added
 from cheerful_pipelines.google.deadlines import CALL_SECONDS
-from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.poison import one_message
-from cheerful_pipelines.stopping import is_stopping
 
 logger = get_logger(__name__)
 

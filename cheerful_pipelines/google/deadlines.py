@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from cheerful_pipelines.errors import SlowCallError
+from cheerful_pipelines.core.errors import SlowCallError
 
 CALL_SECONDS = 30.0
 """One ordinary call: Google answers within seconds, and its front end gives up on a backend after 30."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import tenacity
 
-from cheerful_pipelines.errors import OutOfTimeError, SlowCallError, ThrottledError, TransientError
+from cheerful_pipelines.core.errors import OutOfTimeError, SlowCallError, ThrottledError, TransientError
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS, Limit
 from cheerful_pipelines.quota.allowance import LONGEST_SLEEP_SECONDS
 

@@ -6,9 +6,9 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.logs import configure_logging
 from cheerful_pipelines.local_google.server import LOOPBACK, bind, build_server
-from cheerful_pipelines.logs import configure_logging
 
 
 def main(arguments: list[str] | None = None) -> int:

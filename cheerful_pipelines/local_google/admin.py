@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from cheerful_pipelines.errors import NotFoundError, PermanentError, TransientError
+from cheerful_pipelines.core.errors import NotFoundError, PermanentError, TransientError
 from cheerful_pipelines.local_google.mbox import dated, is_from, read_messages
 
 INBOX = ("INBOX", "UNREAD")

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import Message, Receive, Scope, Send
 
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.local_google.admin_api import AdminApi
 from cheerful_pipelines.local_google.batch import answer_batch
 from cheerful_pipelines.local_google.calls import (
@@ -47,7 +48,6 @@ from cheerful_pipelines.local_google.spreadsheets import Spreadsheets
 from cheerful_pipelines.local_google.state import State
 from cheerful_pipelines.local_google.token_api import TokenApi
 from cheerful_pipelines.local_google.tokens import Tokens
-from cheerful_pipelines.logs import get_logger
 
 TRANSPORT = "local_google.transport"
 """Where the server puts the socket's transport in the scope, so that a fault can reset it."""

@@ -11,7 +11,7 @@ from typing import Self
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.local_google.app import TRANSPORT, build_app
 
 LOOPBACK = "127.0.0.1"

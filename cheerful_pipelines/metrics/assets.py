@@ -10,6 +10,7 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.core.markdown import code, paragraphs
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.curves import whole_hour
@@ -28,7 +29,6 @@ from cheerful_pipelines.metrics.tables import (
     vendor_table,
 )
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata

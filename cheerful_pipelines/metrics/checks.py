@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.consistency import (
     funnel_that_widens,
@@ -23,7 +24,6 @@ from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.orchestration.campaign_checks import CampaignCheck
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 

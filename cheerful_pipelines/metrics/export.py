@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from urllib.parse import urlparse
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.errors import ConfigurationError
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.sheets.keyed_tab import DesiredTab, same, shown_rows
 from cheerful_pipelines.sheets.models import SheetSource
 from cheerful_pipelines.sheets.sheets_client import SheetsClient

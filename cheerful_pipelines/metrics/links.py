@@ -2,7 +2,7 @@
 
 from urllib.parse import quote
 
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.settings import Settings
 
 
 def metrics_page(settings: Settings, slug: str) -> str:

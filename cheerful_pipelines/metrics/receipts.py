@@ -5,8 +5,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.metrics.compute import Part, contributions
 from cheerful_pipelines.metrics.definitions import BY_KEY, MetricDefinition
 from cheerful_pipelines.metrics.models import OutcomeChange

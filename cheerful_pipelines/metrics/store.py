@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.batches import in_batches
+from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.metrics.models import (
     MetricRow,
     ReplaceCounts,

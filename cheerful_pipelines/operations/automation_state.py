@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster._core.scheduler.instigation import InstigatorState, InstigatorStatus, InstigatorTick, TickStatus
 
-from cheerful_pipelines import errors
+from cheerful_pipelines.core import errors
+from cheerful_pipelines.core.redaction import without_addresses
 from cheerful_pipelines.operations.models import FailingTicks, SilentDaemon
-from cheerful_pipelines.redaction import without_addresses
 
 SILENT_AFTER = timedelta(minutes=3)
 """Daemons beat every half minute; a busy machine may delay some of them."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.operations.models import BackfillPlan, Stage
 from cheerful_pipelines.refresh.chain import CAMPAIGN_ASSETS
 

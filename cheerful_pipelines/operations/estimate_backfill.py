@@ -9,12 +9,12 @@ from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.estimate import pending_work
 from cheerful_pipelines.classification.store import VerdictStore
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.operations.models import BackfillEstimate, BackfillPlan
 from cheerful_pipelines.partitions import account_and_month
-from cheerful_pipelines.settings import Settings
 
 _SECONDS_A_RUN = 4.0  # to start and end one, measured with the default launcher
 RUNS_AT_ONCE = 2

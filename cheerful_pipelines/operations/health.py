@@ -7,6 +7,7 @@ from cheerful_pipelines import __version__
 from cheerful_pipelines.classification.choice import chosen_classifier
 from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.markdown import Markdown
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
 from cheerful_pipelines.metrics.count_campaign import definitions_in_force
 from cheerful_pipelines.operations.alert_store import AlertStore
@@ -14,7 +15,6 @@ from cheerful_pipelines.operations.health_store import HealthStore
 from cheerful_pipelines.operations.models import AccountHealth, FailedWork, FailingTicks, HealthReport, SilentDaemon
 from cheerful_pipelines.orchestration.retries import WorkFailure
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.reading import READER_VERSION
 

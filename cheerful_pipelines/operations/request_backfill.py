@@ -8,15 +8,15 @@ from uuid import UUID
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.choice import chosen_classifier
 from cheerful_pipelines.core import markdown
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.operations.backfill_plan import plan_backfill
 from cheerful_pipelines.operations.backfill_store import BackfillStore
 from cheerful_pipelines.operations.estimate_backfill import estimate_backfill
 from cheerful_pipelines.operations.models import Backfill, BackfillEstimate, BackfillPlan
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import NamedTuple
 
-from cheerful_pipelines.errors import PermanentError
+from cheerful_pipelines.core.errors import PermanentError
 from cheerful_pipelines.operations.retention_store import RetentionStore
 from cheerful_pipelines.storage.blobs import BlobStore, StoredBlob
 from cheerful_pipelines.storage.engine import Database

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from cheerful_pipelines.logs import add_log_source
+from cheerful_pipelines.core.logs import add_log_source
 
 
 def name_runs_in_logs() -> None:

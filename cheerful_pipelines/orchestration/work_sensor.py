@@ -20,8 +20,8 @@ from typing import Annotated, Any, Generic, NamedTuple, TypeVar
 import dagster as dg
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from cheerful_pipelines.core.logs import get_logger, log_fields
 from cheerful_pipelines.failures import run_failure
-from cheerful_pipelines.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work, WorkFailure, due, is_from_the_future
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.run_retries import ended_at, is_being_repeated

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import UUID
 
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.core.errors import NotFoundError
 from cheerful_pipelines.people.models import Person
 from cheerful_pipelines.people.own_data import Rows, is_from, own_bytes, own_rows
 from cheerful_pipelines.people.person_store import PersonStore

@@ -8,8 +8,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.addresses import address_key
-from cheerful_pipelines.errors import PermanentError
+from cheerful_pipelines.core.addresses import address_key
+from cheerful_pipelines.core.errors import PermanentError
 from cheerful_pipelines.people.models import ErasureReport, Person
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.erased_people import address_hash

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.errors import NotFoundError, PermanentError, PoisonError
+from cheerful_pipelines.core.errors import NotFoundError, PermanentError, PoisonError
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
 from cheerful_pipelines.operations.sweep import blobs_without_rows

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from cheerful_pipelines.errors import ThrottledError
+from cheerful_pipelines.core.errors import ThrottledError
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS
 from cheerful_pipelines.quota.learning import BURST_PAUSE_SECONDS, Learned, after_refusal, after_use
 

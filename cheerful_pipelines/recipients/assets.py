@@ -12,9 +12,11 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.classification.take_overrides import take_overrides
-from cheerful_pipelines.errors import CheerfulError, SheetContentError
+from cheerful_pipelines.core.errors import CheerfulError, SheetContentError
+from cheerful_pipelines.core.logs import get_logger
+from cheerful_pipelines.core.redaction import without_addresses
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.failures import API_RETRY, dagster_failures
-from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.diff import WHAT_TO_DO
 from cheerful_pipelines.recipients.import_plan import ImportPlan, plan_import
@@ -23,8 +25,6 @@ from cheerful_pipelines.recipients.models import AppliedImport
 from cheerful_pipelines.recipients.own_writes import own_write
 from cheerful_pipelines.recipients.problems_sheet import tab_link, write_problems_tab
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.redaction import without_addresses
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata

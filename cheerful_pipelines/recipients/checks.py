@@ -10,11 +10,11 @@ import dagster as dg
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core import markdown
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.core.errors import NotFoundError
+from cheerful_pipelines.core.redaction import without_addresses
 from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.models import ImportRecord
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.redaction import without_addresses
 from cheerful_pipelines.storage.engine import Database
 
 HIGHEST_REJECT_SHARE = 0.05

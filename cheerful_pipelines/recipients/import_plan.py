@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.recipients.columns import header_drift
 from cheerful_pipelines.recipients.diff import RemovalVerdict, compare, judge_removals
 from cheerful_pipelines.recipients.models import (

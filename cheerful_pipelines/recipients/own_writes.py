@@ -10,8 +10,8 @@ from uuid import UUID
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import CheerfulError
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.errors import CheerfulError
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.recipients.import_plan import is_as_read
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.sheets.sheets_client import SheetsClient

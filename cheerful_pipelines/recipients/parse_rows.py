@@ -6,7 +6,7 @@ The header is found in columns.py, addresses are judged in addresses_in_cells.py
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.recipients.addresses_in_cells import (
     CellAddresses,
     cell_text,

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from cheerful_pipelines.errors import CheerfulError, SlowCallError, TransientError
+from cheerful_pipelines.core.errors import CheerfulError, SlowCallError, TransientError
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.failures import failure_class_of, told
-from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.orchestration.retries import RETRIES, Work, WorkFailure, may_be_tried
 from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore

@@ -9,9 +9,9 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.batches import in_batches
 from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, Campaign
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.batches import in_batches
+from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.recipients import queries
 from cheerful_pipelines.recipients.models import (
     AppliedImport,

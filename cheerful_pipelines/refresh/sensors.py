@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import dagster as dg
 
-from cheerful_pipelines.batches import in_batches
+from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.orchestration.retries import DueWork, Work, keys_hash
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.refresh.bulk_refresh import CAMPAIGNS_TAG, bulk_campaign_refresh

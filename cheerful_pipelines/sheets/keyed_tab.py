@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.errors import SheetContentError
+from cheerful_pipelines.core.errors import SheetContentError
 from cheerful_pipelines.sheets.a1 import cell_name, quote_tab
 from cheerful_pipelines.sheets.models import Cell
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.storage.engine import Database
 
 LEASE_SECONDS = 300

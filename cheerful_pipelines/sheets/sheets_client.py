@@ -13,18 +13,18 @@ from urllib.parse import quote, urlsplit
 from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential_jitter
 
-from cheerful_pipelines.errors import (
+from cheerful_pipelines.core.errors import (
     AuthError,
     ConfigurationError,
     ThrottledError,
     TransientError,
     UnclearAnswerError,
 )
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, POLL_SECONDS, Limit, finish_within
 from cheerful_pipelines.google.patience import Patience
 from cheerful_pipelines.quota.allowance import Allowance
 from cheerful_pipelines.quota.sheets_store import CallKind, sheets_allowances
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.a1 import cell_name, quote_tab
 from cheerful_pipelines.sheets.models import Cell, SheetSource, SheetWindow, TabProperties
 from cheerful_pipelines.sheets.sheets_errors import error_of_file

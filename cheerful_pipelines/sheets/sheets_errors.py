@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from cheerful_pipelines.errors import (
+from cheerful_pipelines.core.errors import (
     AuthError,
     CheerfulError,
     ConfigurationError,
@@ -18,6 +18,7 @@ from cheerful_pipelines.errors import (
     TransientError,
     UnclearAnswerError,
 )
+from cheerful_pipelines.core.redaction import without_addresses
 from cheerful_pipelines.google.reasons import (
     API_DISABLED,
     BY_POLICY,
@@ -27,7 +28,6 @@ from cheerful_pipelines.google.reasons import (
     google_answer,
     seconds_until_days_end,
 )
-from cheerful_pipelines.redaction import without_addresses
 from cheerful_pipelines.retry_after import retry_after_seconds
 
 SCOPE_NAMES = "spreadsheets and drive.metadata.readonly"

@@ -16,9 +16,9 @@ from google.auth.transport.requests import AuthorizedSession, Request
 from google.oauth2.credentials import Credentials as UserCredentials
 from google.oauth2.service_account import Credentials as ServiceAccountCredentials
 
-from cheerful_pipelines.errors import CheerfulError, ConfigurationError, TransientError
+from cheerful_pipelines.core.errors import CheerfulError, ConfigurationError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.watched_requests import watched
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_errors import error_of_answer, login_error
 
 SCOPES = (

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cheerful_pipelines.errors import NotFoundError, SheetContentError
+from cheerful_pipelines.core.errors import NotFoundError, SheetContentError
 from cheerful_pipelines.sheets.models import SheetSource, SheetWindow, TabProperties
 
 _CORNER = r"\$?(?:[A-Za-z]{1,3}(?:\$?[1-9]\d{0,7})?|[1-9]\d{0,7})"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.errors import SheetContentError
+from cheerful_pipelines.core.errors import SheetContentError
 from cheerful_pipelines.sheets.a1 import quote_tab
 from cheerful_pipelines.sheets.keyed_tab import (
     KEY_HEADER,

@@ -18,7 +18,7 @@ import zstandard
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
 
-from cheerful_pipelines.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
+from cheerful_pipelines.core.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 from cheerful_pipelines.storage.passing_errors import as_passing_error
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import CheerfulError, ConfigurationError, PermanentError, TransientError
+from cheerful_pipelines.core.errors import CheerfulError, ConfigurationError, PermanentError, TransientError
 
 
 def database_error(error: BaseException) -> CheerfulError | None:

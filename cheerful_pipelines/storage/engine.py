@@ -13,7 +13,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.storage.passing_errors import as_passing_error
 
 EVERY_CLIENT = "every client"

@@ -10,8 +10,8 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.addresses import address_key
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.addresses import address_key
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.storage.tables import person_request
 
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+'=~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")

@@ -12,9 +12,9 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from cheerful_pipelines.errors import CheerfulError
-from cheerful_pipelines.logs import configure_logging, get_logger
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.errors import CheerfulError
+from cheerful_pipelines.core.logs import configure_logging, get_logger
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"

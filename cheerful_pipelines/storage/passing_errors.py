@@ -8,7 +8,7 @@ import errno
 import obstore
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
 
 _PASSING_CLASSES = ("08", "53", "57", "40")  # connection, resources (disk full 53100), intervention, rollback
 _PASSING_CODES = {

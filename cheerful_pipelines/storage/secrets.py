@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from cheerful_pipelines.errors import AuthError, ConfigurationError
+from cheerful_pipelines.core.errors import AuthError, ConfigurationError
 
 _PREFIX = "v1"
 _KEY_ID = re.compile("[0-9a-f]{8}")

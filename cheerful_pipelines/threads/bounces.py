@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from email.message import Message
 from typing import Literal
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.gmail.address_headers import mailboxes
 from cheerful_pipelines.threads import report_text
 from cheerful_pipelines.threads.mail_parts import header_text, payload_of, read_parts, text_of, walk

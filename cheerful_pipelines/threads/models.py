@@ -1,4 +1,4 @@
-"""Readings, thread documents and attributions as frozen values. No I/O.
+"""Thread documents and attributions as frozen values. No I/O.
 
 A `ThreadDocument` is what a thread state says; its canonical JSON is hashed, so its field order is part of it.
 """

@@ -11,10 +11,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.batches import in_batches
-from cheerful_pipelines.errors import NotFoundError, PermanentError, StaleStateError
+from cheerful_pipelines.core.batches import in_batches
+from cheerful_pipelines.core.errors import NotFoundError, PermanentError, StaleStateError
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.gmail.models import MessageEvent, StoredMessage
-from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadFacts, ThreadKey, attribute
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations

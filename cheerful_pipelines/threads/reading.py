@@ -6,7 +6,7 @@ The order of the questions is the rule: whose, then report, calendar and automat
 
 import re
 
-from cheerful_pipelines.errors import PoisonError
+from cheerful_pipelines.core.errors import PoisonError
 from cheerful_pipelines.gmail.mail_limits import MAX_ID_BYTES
 from cheerful_pipelines.gmail.models import StoredMessage
 from cheerful_pipelines.poison import one_message

@@ -5,10 +5,10 @@ from random import Random
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.errors import PermanentError, PoisonError
+from cheerful_pipelines.core.errors import PermanentError, PoisonError
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.gmail.models import StoredMessage
 from cheerful_pipelines.gmail.parse_message import parse_message
-from cheerful_pipelines.logs import get_logger
 from cheerful_pipelines.poison import one_message
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadKey

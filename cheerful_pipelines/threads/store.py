@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.batches import in_batches
-from cheerful_pipelines.errors import NotFoundError, StaleStateError
+from cheerful_pipelines.core.batches import in_batches
+from cheerful_pipelines.core.errors import NotFoundError, StaleStateError
 from cheerful_pipelines.gmail.dead_letter_store import bury
 from cheerful_pipelines.gmail.models import MessageEvent, ParsedMessage, StoredMessage
 from cheerful_pipelines.storage.engine import Database

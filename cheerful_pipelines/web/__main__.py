@@ -9,9 +9,9 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from cheerful_pipelines import __version__
-from cheerful_pipelines.errors import CheerfulError
-from cheerful_pipelines.logs import configure_logging, get_logger
-from cheerful_pipelines.settings import Settings, load_settings
+from cheerful_pipelines.core.errors import CheerfulError
+from cheerful_pipelines.core.logs import configure_logging, get_logger
+from cheerful_pipelines.core.settings import Settings, load_settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.web.attempt_store import AttemptStore
 from cheerful_pipelines.web.attempts import SignInLimits

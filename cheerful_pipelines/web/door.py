@@ -11,8 +11,8 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
-from cheerful_pipelines.errors import AuthError, CheerfulError, ThrottledError, TransientError
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.errors import AuthError, CheerfulError, ThrottledError, TransientError
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.web.attempts import DEVICE_COOKIE, DEVICE_DAYS, Attempt, SignInLimits
 from cheerful_pipelines.web.headers import FORM_POLICY
 from cheerful_pipelines.web.origin import Proxies, client_network, is_own_origin, local_path

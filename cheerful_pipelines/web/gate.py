@@ -25,8 +25,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from cheerful_pipelines.errors import AuthError, TransientError
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.errors import AuthError, TransientError
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.web.door import Door, cookie_of
 from cheerful_pipelines.web.headers import FORM_POLICY, SecurityHeaders
 from cheerful_pipelines.web.origin import is_own_origin

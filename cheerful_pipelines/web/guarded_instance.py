@@ -18,7 +18,7 @@ from dagster._core.storage.tags import PARENT_BACKFILL_ID_TAG
 from dagster_graphql.implementation.utils import UserFacingGraphQLError
 from dagster_graphql.schema.errors import GrapheneUnauthorizedError
 
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.web.launches import LaunchRefusedError, approved_tags, check_run_config
 from cheerful_pipelines.web.tokens import Visitor
 

@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 
 from cheerful_pipelines import __version__
-from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.core.errors import CheerfulError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.operations.health_store import HealthStore
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 
 

@@ -15,7 +15,7 @@ Run tags can choose a container image, a service account, a queue, a priority: t
 from collections.abc import Mapping
 from typing import Any
 
-from cheerful_pipelines.errors import PermanentError
+from cheerful_pipelines.core.errors import PermanentError
 from cheerful_pipelines.web.roles import Role
 
 LAUNCHED_BY = "cheerful/launched_by"

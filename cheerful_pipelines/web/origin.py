@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.settings import Settings
 
 Network = IPv4Network | IPv6Network
 UNKNOWN = "unknown"

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import requests
 from urllib3.exceptions import HTTPError
 
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.google.deadlines import Limit, finish_within
 from cheerful_pipelines.google.watched_requests import watched
 

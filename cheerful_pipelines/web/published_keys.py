@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jwt
 
 from cheerful_pipelines.core.context_threads import in_this_context
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.web.provider import Answer, call
 
 KEEP_SECONDS = 600.0

@@ -16,8 +16,8 @@ from uuid import UUID, uuid4
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from cheerful_pipelines.errors import AuthError, ConfigurationError, TransientError
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.errors import AuthError, ConfigurationError, TransientError
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.storage.secrets import seal, unseal
 from cheerful_pipelines.web.session_store import SessionStore, StoredSession
 from cheerful_pipelines.web.sign_in import Issued

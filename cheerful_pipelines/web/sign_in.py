@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from cheerful_pipelines.errors import AuthError, ThrottledError, TransientError
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.errors import AuthError, ThrottledError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.web.provider import call
 
 

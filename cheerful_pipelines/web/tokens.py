@@ -7,8 +7,8 @@ from typing import Any
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from cheerful_pipelines.errors import AuthError, TransientError
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.errors import AuthError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.web.published_keys import FETCH_SECONDS, PublishedKeys
 from cheerful_pipelines.web.roles import ROLES, Role
 

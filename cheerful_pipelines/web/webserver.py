@@ -23,7 +23,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from cheerful_pipelines.logs import get_logger
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.web.guarded_instance import guarded
 from cheerful_pipelines.web.headers import ui_policy
 from cheerful_pipelines.web.pages import with_account

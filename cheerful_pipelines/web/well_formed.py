@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from cheerful_pipelines.errors import PermanentError
+from cheerful_pipelines.core.errors import PermanentError
 
 MAX_PATH_BYTES = 4_096
 MAX_QUERY_STRING_BYTES = 32_768

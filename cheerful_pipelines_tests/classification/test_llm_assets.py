@@ -26,11 +26,11 @@ from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.models import ClassificationReport, OpenBatch
 from cheerful_pipelines.classification.sensors import classifier_versions, llm_batch_results
 from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.errors import AuthError, TransientError
+from cheerful_pipelines.core.errors import AuthError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.orchestration.side_by_side import SideBySide
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import WORK_TAG, work_tags
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import campaign as campaign_table

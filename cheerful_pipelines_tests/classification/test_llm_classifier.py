@@ -11,7 +11,7 @@ from cheerful_pipelines.classification.budget import Budget, Limits, Spent
 from cheerful_pipelines.classification.classify import classify
 from cheerful_pipelines.classification.llm_classifier import LlmClassifier, LlmOptions
 from cheerful_pipelines.classification.models import CallFailed, Conversation, Usage, Verdict
-from cheerful_pipelines.errors import AuthError, ConfigurationError
+from cheerful_pipelines.core.errors import AuthError, ConfigurationError
 from cheerful_pipelines_tests.classification.llm_stub import TOKENS_IN, TOKENS_OUT, StubLlm, running_stub
 from cheerful_pipelines_tests.classification.words import conversation, reply
 

@@ -15,8 +15,8 @@ from cheerful_pipelines.classification.consistency import problems
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.models import ClassifierIdentity, Conversation, StoredVerdict, Verdict
 from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.errors import NotFoundError, TransientError
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.errors import NotFoundError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 from cheerful_pipelines.storage.tables import thread_override, thread_verdict

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 
 
 @pytest.fixture

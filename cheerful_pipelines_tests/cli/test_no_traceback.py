@@ -10,9 +10,9 @@ import dagster as dg
 import pytest
 
 from cheerful_pipelines.cli import entry
-from cheerful_pipelines.errors import CheerfulError
+from cheerful_pipelines.core.errors import CheerfulError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 from cheerful_pipelines_tests.cli.commands import Command, all_commands, run_tool

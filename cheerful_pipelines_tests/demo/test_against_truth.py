@@ -7,13 +7,13 @@ import pytest
 from sqlalchemy import text
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.demo.player import play
 from cheerful_pipelines.demo.progress import load_progress
 from cheerful_pipelines.demo.seed import seed_demo
 from cheerful_pipelines.demo.truth import DemoTruth
 from cheerful_pipelines.demo.world import generate_world
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.pipeline import Pipeline
 

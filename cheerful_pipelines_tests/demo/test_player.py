@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from cheerful_pipelines.core.errors import TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.demo.models import SheetEdit
 from cheerful_pipelines.demo.player import play, play_on
 from cheerful_pipelines.demo.progress import DemoProgress, load_progress, save_progress
-from cheerful_pipelines.errors import TransientError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines_tests.demo.worlds import TODAY, world
 
 FAST = 6_000_000.0

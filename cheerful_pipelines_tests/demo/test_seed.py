@@ -6,12 +6,12 @@ from datetime import timedelta
 import pytest
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.demo.progress import DemoProgress, load_progress, save_progress
 from cheerful_pipelines.demo.seed import SEED, seed_demo
 from cheerful_pipelines.demo.world import generate_world
-from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.demo.worlds import TODAY
 

@@ -10,8 +10,8 @@ from typing import get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.demo.models import DemoDelivery, SheetEdit
 from cheerful_pipelines.demo.world import generate_world
 from cheerful_pipelines_tests.demo.worlds import TODAY, world

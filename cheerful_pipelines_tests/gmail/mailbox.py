@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClient, GmailClients
 from cheerful_pipelines.gmail.scope_store import ScopeStore
@@ -14,7 +15,6 @@ from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.gmail.sync_reports import SyncReport
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_message, an_account

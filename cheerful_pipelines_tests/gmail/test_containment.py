@@ -9,13 +9,13 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail import relevance
 from cheerful_pipelines.gmail import store as store_module
 from cheerful_pipelines.gmail import sync as sync_module
 from cheerful_pipelines.gmail.sync import STORE_PAGE
 from cheerful_pipelines.local_google.admin import Delivery, LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_message

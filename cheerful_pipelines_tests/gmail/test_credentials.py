@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import AuthError
+from cheerful_pipelines.core.errors import AuthError
 from cheerful_pipelines.gmail.connection import connect
 from cheerful_pipelines.gmail.credentials import credentials_info
 from cheerful_pipelines.gmail.gmail_client import GmailClients

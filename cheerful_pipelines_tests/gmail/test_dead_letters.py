@@ -9,14 +9,14 @@ import pytest
 import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import AuthError, TransientError
+from cheerful_pipelines.core.errors import AuthError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.sensors import dead_letters, drain_dead_letters_job
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.orchestration import work_sensor as helper
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_message, an_account

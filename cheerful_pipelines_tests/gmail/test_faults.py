@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import CheerfulError, ThrottledError, TransientError
+from cheerful_pipelines.core.errors import CheerfulError, ThrottledError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail import listing as listing_module
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.models import LabelChange
 from cheerful_pipelines.gmail.sync import DEATHS_UNTIL_SET_ASIDE
 from cheerful_pipelines.local_google.admin import Delivery, LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import CREDENTIALS_KEY, START, a_message

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import AuthError, ConfigurationError, PermanentError, ThrottledError
+from cheerful_pipelines.core.errors import AuthError, ConfigurationError, PermanentError, ThrottledError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail import assets as assets_module
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail import sensors as gmail_sensors
@@ -30,7 +31,6 @@ from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure
 from cheerful_pipelines.orchestration.side_by_side import SideBySide
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import work_tags
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account

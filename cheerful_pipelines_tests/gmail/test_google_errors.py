@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import (
+from cheerful_pipelines.core.errors import (
     AuthError,
     CheerfulError,
     ConfigurationError,

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import PoisonError
+from cheerful_pipelines.core.errors import PoisonError
 from cheerful_pipelines.gmail import mail_limits
 from cheerful_pipelines.gmail import parse_message as parser
 from cheerful_pipelines.gmail.address_headers import mailboxes

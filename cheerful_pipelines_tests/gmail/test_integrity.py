@@ -7,13 +7,13 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import PoisonError
+from cheerful_pipelines.core.errors import PoisonError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail import integrity_store
 from cheerful_pipelines.gmail import store as store_module
 from cheerful_pipelines.gmail.checks import month_evaluation
 from cheerful_pipelines.gmail.models import FetchedMessage, ParsedMessage
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START

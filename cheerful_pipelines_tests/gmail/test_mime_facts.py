@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.gmail.models import ParsedMessage
 from cheerful_pipelines.gmail.parse_message import parse_message
 

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.models import Campaign
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_campaign

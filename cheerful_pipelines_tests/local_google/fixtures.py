@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 
 
 @pytest.fixture(scope="session")

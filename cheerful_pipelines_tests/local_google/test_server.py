@@ -18,7 +18,7 @@ import requests
 from google.auth.exceptions import RefreshError
 from googleapiclient.errors import HttpError
 
-from cheerful_pipelines.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
+from cheerful_pipelines.core.errors import ConfigurationError, NotFoundError, PermanentError, TransientError
 from cheerful_pipelines.local_google.admin import Delivery, LocalGoogleAdmin
 from cheerful_pipelines.local_google.server import ServerThread, bind
 from cheerful_pipelines_tests.local_google.clients import gmail, gspread_client

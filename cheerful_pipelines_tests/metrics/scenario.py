@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.metrics.compute import compute_metrics
 from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.storage import tables

@@ -9,11 +9,11 @@ import pytest
 import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.errors import CheerfulError, ConfigurationError, NotFoundError, TransientError
+from cheerful_pipelines.core.errors import CheerfulError, ConfigurationError, NotFoundError, TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.export import ExportResult, export_tabs, read_back
 from cheerful_pipelines.metrics.export_campaign import export_campaign
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.keyed_tab import DesiredTab
 from cheerful_pipelines.sheets.lease_store import only_writer
 from cheerful_pipelines.sheets.sheets_client import SheetsClient

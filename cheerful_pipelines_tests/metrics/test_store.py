@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.core.errors import NotFoundError
 from cheerful_pipelines.metrics.compute import compute_metrics
 from cheerful_pipelines.metrics.fact_store import FactStore
 from cheerful_pipelines.metrics.models import ReplaceCounts

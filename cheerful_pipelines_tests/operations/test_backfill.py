@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.errors import ConfigurationError, NotFoundError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.demo.seed import seed_demo
-from cheerful_pipelines.errors import ConfigurationError, NotFoundError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.operations.backfill_plan import plan_backfill
 from cheerful_pipelines.operations.backfill_progress import LOST_AFTER, PARTS_AT_ONCE, RunSeen, next_step
@@ -22,7 +23,6 @@ from cheerful_pipelines.operations.models import Backfill, BackfillPart, Stage
 from cheerful_pipelines.operations.request_backfill import month_of, request_backfill
 from cheerful_pipelines.operations.sensors import campaign_backfills
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import gmail_message

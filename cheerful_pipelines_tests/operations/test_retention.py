@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.core.errors import NotFoundError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.operations.retention import LetGo, let_go
 from cheerful_pipelines_tests.builders import a_campaign, a_message, an_account

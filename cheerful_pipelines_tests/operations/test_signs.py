@@ -25,6 +25,7 @@ from hypothesis import settings as options
 from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
 from cheerful_pipelines.operations.failed_work import failed_work
@@ -36,7 +37,6 @@ from cheerful_pipelines.operations.troubles import ALERT_RULES, severity_of, tro
 from cheerful_pipelines.orchestration.retries import FAILURE_CLASSES, FailureClass
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import work_tags
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 
@@ -306,7 +306,7 @@ def an_error(cls_name: str, message: str, cause: Any = None) -> SerializableErro
 
 
 OURS = an_error("SensorExecutionError", "in gmail_changes",
-                an_error("cheerful_pipelines.errors.TransientError", "The database is away."))  # fmt: skip
+                an_error("cheerful_pipelines.core.errors.TransientError", "The database is away."))  # fmt: skip
 OURS = OURS._replace(cause=an_error("TransientError", "The database is away."))
 FOREIGN = an_error("SensorExecutionError", "in gmail_changes", an_error("ValueError", "Dear Ava <ava@creator.example>"))
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import NotFoundError, PermanentError
+from cheerful_pipelines.core.errors import NotFoundError, PermanentError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.operations import sweep
 from cheerful_pipelines.operations.retention_store import RetentionStore

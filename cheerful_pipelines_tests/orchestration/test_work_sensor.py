@@ -9,8 +9,8 @@ import dagster as dg
 import pytest
 from dagster import DagsterExecutionInterruptedError
 
+from cheerful_pipelines.core.errors import AuthError, CheerfulError, PermanentError, ThrottledError, TransientError
 from cheerful_pipelines.definitions import build_defs
-from cheerful_pipelines.errors import AuthError, CheerfulError, PermanentError, ThrottledError, TransientError
 from cheerful_pipelines.failures import as_failure, dagster_failures, run_failure
 from cheerful_pipelines.orchestration import work_sensor as helper
 from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work

@@ -11,13 +11,13 @@ from typer.testing import CliRunner
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.cli import app
-from cheerful_pipelines.errors import ConfigurationError, PermanentError
+from cheerful_pipelines.core.errors import ConfigurationError, PermanentError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.people.erase import erase_person
 from cheerful_pipelines.people.models import Person
 from cheerful_pipelines.people.person_store import PersonStore
 from cheerful_pipelines.people.proof import prove_erased
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.erased_people import ErasedPeople, address_hash, addresses_in
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from cheerful_pipelines.cli import app
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.people.mention_store import MentionStore
 from cheerful_pipelines.people.mentions import MentionPattern, mention_patterns, postal_addresses_in, snippet
 from cheerful_pipelines.people.person_store import PersonStore
 from cheerful_pipelines.people.proof import prove_erased
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_message
 from cheerful_pipelines_tests.people.test_erase import ANA, BO, KEY, ours, running, user_id

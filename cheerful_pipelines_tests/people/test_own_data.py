@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cheerful_pipelines.errors import NotFoundError
+from cheerful_pipelines.core.errors import NotFoundError
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.people import export_person as module
 from cheerful_pipelines.people.export_person import export_person

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import ThrottledError
+from cheerful_pipelines.core.errors import ThrottledError
 from cheerful_pipelines.quota.allowance import POLLING_UNITS, Allowance, Grant, MemoryLedger, Refusal
 from cheerful_pipelines.quota.learning import LOWEST_SHARE, SMALLEST_BATCH, Learned, after_refusal, after_use
 from cheerful_pipelines.quota.store import QuotaStore

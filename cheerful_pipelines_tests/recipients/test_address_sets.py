@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.recipients.addresses_in_cells import SyntaxProblem, check_syntax, read_address_cell
 
 pytestmark = pytest.mark.real_mail

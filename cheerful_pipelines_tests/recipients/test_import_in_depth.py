@@ -9,13 +9,13 @@ import dagster as dg
 import pytest
 import sqlalchemy as sa
 
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.recipients.assets import GUARD_NAME, JOBS
 from cheerful_pipelines.recipients.import_plan import plan_import, read_sheet
 from cheerful_pipelines.recipients.own_writes import own_write
 from cheerful_pipelines.recipients.problems_sheet import TAB_TITLE
 from cheerful_pipelines.recipients.sensors import sheet_changes
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 from cheerful_pipelines_tests.killable import started

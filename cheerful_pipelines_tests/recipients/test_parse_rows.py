@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import SheetContentError
+from cheerful_pipelines.core.errors import SheetContentError
 from cheerful_pipelines.recipients.diff import compare
 from cheerful_pipelines.recipients.import_plan import count_import
 from cheerful_pipelines.recipients.import_report import problems_as_markdown

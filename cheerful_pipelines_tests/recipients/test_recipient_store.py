@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.recipients.diff import compare
 from cheerful_pipelines.recipients.parse_rows import parse_rows
 from cheerful_pipelines.recipients.store import OWN_WRITE_LASTS_AT_MOST, RecipientStore

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.recipients.assets import GUARD_NAME
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.recipients.importer import Importer
 

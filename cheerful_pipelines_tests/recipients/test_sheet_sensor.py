@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cheerful_pipelines.errors import AuthError, CheerfulError, NotFoundError, TransientError, UnclearAnswerError
+from cheerful_pipelines.core.errors import AuthError, CheerfulError, NotFoundError, TransientError, UnclearAnswerError
 from cheerful_pipelines.orchestration import work_sensor as helper
 from cheerful_pipelines.orchestration.retries import Work
 from cheerful_pipelines.orchestration.side_by_side import SideBySide

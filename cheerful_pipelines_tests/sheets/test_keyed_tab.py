@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import SheetContentError
+from cheerful_pipelines.core.errors import SheetContentError
 from cheerful_pipelines.sheets.a1 import column_letter
 from cheerful_pipelines.sheets.keyed_tab import (
     CellWrite,

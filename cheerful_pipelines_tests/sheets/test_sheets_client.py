@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cheerful_pipelines.errors import (
+from cheerful_pipelines.core.errors import (
     AuthError,
     ConfigurationError,
     NotFoundError,
@@ -16,8 +16,8 @@ from cheerful_pipelines.errors import (
     ThrottledError,
     TransientError,
 )
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.sheets.models import Cell, SheetSource
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from cheerful_pipelines.errors import TransientError
+from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.failures import run_failure
 from cheerful_pipelines.storage.blobs import BlobStore
 

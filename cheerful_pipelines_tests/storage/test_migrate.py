@@ -3,7 +3,7 @@
 import pytest
 import sqlalchemy as sa
 
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import is_ahead, is_current, main
 

@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from cheerful_pipelines.errors import NotFoundError, TransientError
+from cheerful_pipelines.core.errors import NotFoundError, TransientError
 from cheerful_pipelines.failures import failure_class_of
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres

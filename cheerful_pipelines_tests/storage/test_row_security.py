@@ -19,7 +19,8 @@ from cheerful_pipelines import resources
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_account, database_of_campaign
 from cheerful_pipelines.classification import llm_store as llm_stores
 from cheerful_pipelines.classification import store as verdict_stores
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.errors import ConfigurationError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.gmail import dead_letter_store, integrity_store, scope_store
 from cheerful_pipelines.gmail import store as mail_stores
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
@@ -27,7 +28,6 @@ from cheerful_pipelines.metrics import fact_store, outcome_store
 from cheerful_pipelines.metrics import store as metric_stores
 from cheerful_pipelines.operations import backfill_store, health_store
 from cheerful_pipelines.recipients import store as recipient_stores
-from cheerful_pipelines.settings import load_settings
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.row_security import row_security_problems

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from cheerful_pipelines.errors import AuthError, ConfigurationError, NotFoundError, PermanentError, TransientError
+from cheerful_pipelines.core.errors import AuthError, ConfigurationError, NotFoundError, PermanentError, TransientError
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.blobs import BlobStore
@@ -27,7 +27,7 @@ from cheerful_pipelines.storage.tables import metadata
 
 
 def test_migrations_and_table_metadata_agree(database: Database) -> None:
-    """A column added to tables.py without a migration fails here, and the other way round."""
+    """A column added to the schema without a migration fails here, and the other way round."""
     with database.engine.connect() as connection:
         context = MigrationContext.configure(
             connection,

@@ -8,8 +8,8 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.addresses import address_key
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.gmail.models import FetchedMessage, LabelChange, StoredMessage
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.gmail.store import MailStore

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from cheerful_pipelines.addresses import address_key
+from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.gmail.store import canonical_key
 from cheerful_pipelines.storage.blobs import sha256_hex

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.orchestration.retries import DueWork
 from cheerful_pipelines.refresh.sensors import campaign_fanout, decide, work_of_campaigns
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import thread_attribution

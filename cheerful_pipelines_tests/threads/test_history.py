@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.cli import app
-from cheerful_pipelines.errors import CheerfulError
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.errors import CheerfulError
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.changes import changes_between

@@ -7,9 +7,9 @@ import dagster as dg
 import pytest
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.definitions import build_defs
 from cheerful_pipelines.schedules import nightly_proof
-from cheerful_pipelines.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.process import process_campaign

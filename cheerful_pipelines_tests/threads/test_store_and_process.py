@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cheerful_pipelines.campaigns.models import GmailAccount
-from cheerful_pipelines.errors import NotFoundError, StaleStateError
+from cheerful_pipelines.core.errors import NotFoundError, StaleStateError
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import gmail_thread_state, message_reading, thread_attribution

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from cheerful_pipelines.campaigns.models import GmailAccount
-from cheerful_pipelines.errors import PoisonError
+from cheerful_pipelines.core.errors import PoisonError
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.models import ParsedMessage
 from cheerful_pipelines.gmail.parse_message import parse_message

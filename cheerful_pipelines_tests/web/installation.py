@@ -19,7 +19,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import PythonFileTarget
 from requests.adapters import HTTPAdapter
 
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.web.__main__ import gated_app
 from cheerful_pipelines.web.attempts import DEVICE_COOKIE
 from cheerful_pipelines.web.gate import Gate

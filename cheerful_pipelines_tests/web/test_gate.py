@@ -148,7 +148,7 @@ def test_logs_say_who_did_what_and_no_address(web: Installation) -> None:
 
 
 def test_a_database_that_is_away_is_503_and_says_so(web: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cheerful_pipelines.errors import TransientError
+    from cheerful_pipelines.core.errors import TransientError
 
     cookies = web.cookie_of("viewer")
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.datastructures import Headers
 
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.web.origin import (
     UNKNOWN,
     Proxies,

@@ -10,8 +10,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from cheerful_pipelines.errors import TransientError
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.errors import TransientError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.web.provider import Answer
 from cheerful_pipelines.web.published_keys import KEEP_SECONDS, RETRY_SECONDS, STALE_SECONDS, PublishedKeys
 from cheerful_pipelines.web.tokens import TokenReader
@@ -142,7 +142,7 @@ def test_a_shared_secret_is_never_taken_for_a_published_key(auth: Auth) -> None:
     reader = TokenReader(Settings(auth_url=auth.url))
     signed = jwt.encode(auth.claims("analyst"), auth.key, algorithm="ES256", headers={"kid": "k1"})
     assert reader.read(signed).role == "analyst"
-    from cheerful_pipelines.errors import AuthError
+    from cheerful_pipelines.core.errors import AuthError
 
     stranger = jwt.encode(auth.claims("engineer"), PRIVATE, algorithm="ES256", headers={"kid": "k1"})
     confused = jwt.encode(auth.claims("engineer"), SECRET, algorithm="HS256", headers={"kid": "k1"})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from cheerful_pipelines.errors import AuthError, TransientError
+from cheerful_pipelines.core.errors import AuthError, TransientError
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.web.session_store import SessionStore
 from cheerful_pipelines.web.sessions import COOKIE, Sessions

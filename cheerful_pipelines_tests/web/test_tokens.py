@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.errors import AuthError
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.errors import AuthError
+from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.web.sessions import COOKIE
 from cheerful_pipelines.web.tokens import TokenReader
 from cheerful_pipelines_tests.web.installation import SECRET, Auth, Installation

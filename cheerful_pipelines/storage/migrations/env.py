@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.tables import metadata
 

@@ -7,7 +7,7 @@ import unicodedata
 
 import idna
 
-from cheerful_pipelines.combining_marks import without_long_runs_of_marks
+from cheerful_pipelines.core.combining_marks import without_long_runs_of_marks
 
 _GMAIL_DOMAINS = frozenset({"gmail.com", "googlemail.com"})
 

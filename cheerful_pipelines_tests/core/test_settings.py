@@ -11,13 +11,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from cheerful_pipelines import settings_page
+from cheerful_pipelines.core import settings_page
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.kept_keys import kept_keys
 from cheerful_pipelines.core.production_rules import weak_key
-from cheerful_pipelines.errors import ConfigurationError
+from cheerful_pipelines.core.settings import Settings, load_settings
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.settings import Settings, load_settings
 from cheerful_pipelines.storage.engine import Database
 
 
@@ -249,7 +249,7 @@ def test_an_error_of_settings_shows_no_value(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_setting_is_on_the_page_with_its_meaning_and_the_page_is_up_to_date() -> None:
     page = settings_page.PAGE.read_text()
 
-    assert page == settings_page.page(), "run: python -m cheerful_pipelines.settings_page"
+    assert page == settings_page.page(), "run: python -m cheerful_pipelines.core.settings_page"
     for name, field in Settings.model_fields.items():
         assert field.description, f"{name} has no docstring"
         assert f"| `CHEERFUL_{name.upper()}` |" in page

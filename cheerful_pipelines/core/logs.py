@@ -18,10 +18,10 @@ from typing import Any, cast
 
 import structlog
 
+from cheerful_pipelines.core.errors import CheerfulError
 from cheerful_pipelines.core.log_files import JsonLogFile
 from cheerful_pipelines.core.log_lines import JsonLines, as_line, without_exception_text
-from cheerful_pipelines.errors import CheerfulError
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 
 OUR_LOGGERS = "cheerful_pipelines"
 """Parent of every logger of ours; `managed_python_loggers` in dagster.yaml names it."""

@@ -1,4 +1,4 @@
-"""The page docs/settings.md, made of settings.py: `python -m cheerful_pipelines.settings_page` writes it.
+"""The page docs/settings.md, made of settings.py: `python -m cheerful_pipelines.core.settings_page` writes it.
 
 A test compares the page with what this makes, so that a new setting without its line fails.
 """
@@ -10,15 +10,15 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from cheerful_pipelines.core.markdown import code, escaped, table
-from cheerful_pipelines.settings import Settings
+from cheerful_pipelines.core.settings import Settings
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
 _INTRODUCTION = """# Settings
 
 Every setting is an environment variable, read once at the start and refused in words where it is wrong;
 `cheerful doctor` checks them. A variable that is empty (`CHEERFUL_X=`) counts as one that is not set. This page is made
-of `cheerful_pipelines/settings.py`; after a change there run `python -m cheerful_pipelines.settings_page`.
+of `cheerful_pipelines/core/settings.py`; after a change there run `python -m cheerful_pipelines.core.settings_page`.
 
 Secrets are masked wherever settings are printed, and so are passwords within URLs. Keys are made once and kept:
 `cheerful keys` makes them in `CHEERFUL_HOME/keys.env` and prints them at every later call.

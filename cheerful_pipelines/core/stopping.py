@@ -1,6 +1,6 @@
 """Whether this machine was told to stop. Long work asks at its checkpoints and leaves the rest to the next run."""
 
-from cheerful_pipelines.settings import load_settings
+from cheerful_pipelines.core.settings import load_settings
 
 
 def is_stopping() -> bool:

@@ -20,8 +20,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.production_rules import is_plain, is_this_machine, masked_url, same_keys, weak_key
-from cheerful_pipelines.errors import ConfigurationError
 from cheerful_pipelines.quota.prices import PLANS, QuotaPlan
 
 LOCAL_GOOGLE_DEFAULT_URL = "http://127.0.0.1:4510"

@@ -17,15 +17,15 @@ from hypothesis import given
 from hypothesis import settings as options
 from hypothesis import strategies as st
 
-from cheerful_pipelines import logs
+from cheerful_pipelines.core import logs
 from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
+from cheerful_pipelines.core.errors import PermanentError
 from cheerful_pipelines.core.log_files import JsonLogFile
 from cheerful_pipelines.core.log_lines import JsonLines, as_line, redacted
-from cheerful_pipelines.errors import PermanentError
-from cheerful_pipelines.logs import get_logger, log_fields
+from cheerful_pipelines.core.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.run_fields import name_runs_in_logs
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 logger = get_logger("cheerful_pipelines.gmail.test")
 
 
@@ -113,7 +113,7 @@ def test_a_run_over_many_mailboxes_names_each_in_its_own_lines(instance: dg.Dags
 
 def test_every_process_writes_to_the_same_file_without_a_set_up_call(home: Path) -> None:
     code = (
-        "from cheerful_pipelines.logs import get_logger\n"
+        "from cheerful_pipelines.core.logs import get_logger\n"
         "import sys\n"
         "for number in range(200): get_logger('__main__').info('from_a_process', text='x' * 500, number=number)\n"
     )
