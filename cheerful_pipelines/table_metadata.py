@@ -1,6 +1,6 @@
 """What Dagster's UI shows of an asset's table: its name, its columns, and which columns upstream they come from.
 
-Told from `storage/tables.py`, so that it cannot drift. No I/O: definitions load without a database.
+Told from `storage/schema`, so that it cannot drift. No I/O: definitions load without a database.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.storage import tables
+from cheerful_pipelines.storage import schema
 
 
 def markdown_metadata(text: Markdown) -> dg.MarkdownMetadataValue:
@@ -19,7 +19,7 @@ def markdown_metadata(text: Markdown) -> dg.MarkdownMetadataValue:
 
 def table_metadata(name: str, comes_from: Mapping[str, Sequence[tuple[str, str]]] | None = None) -> dict[str, Any]:
     """Definition metadata of the asset that owns the table. `comes_from`: column to (asset, column)s upstream."""
-    table = tables.metadata.tables[name]
+    table = schema.metadata.tables[name]
     columns = [
         dg.TableColumn(
             name=column.name,

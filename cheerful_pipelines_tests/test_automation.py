@@ -43,7 +43,7 @@ from cheerful_pipelines.run_retries import ended_at
 from cheerful_pipelines.schedules import SCHEDULES, months_to_reconcile
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import campaign_mark
+from cheerful_pipelines.storage.schema.campaigns import campaign_mark
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore
 from cheerful_pipelines_tests import fan_out_location

@@ -32,7 +32,7 @@ from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.row_security import row_security_problems
-from cheerful_pipelines.storage.tables import metadata
+from cheerful_pipelines.storage.schema import metadata
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account
 from cheerful_pipelines_tests.pipeline import Pipeline
 from cheerful_pipelines_tests.test_system import free_port

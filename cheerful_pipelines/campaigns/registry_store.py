@@ -14,15 +14,17 @@ import sqlalchemy as sa
 from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.core.errors import NotFoundError, PermanentError
 from cheerful_pipelines.core.short_names import MAX_LENGTH, require_short_name
-from cheerful_pipelines.storage.tables import (
+from cheerful_pipelines.storage.schema.campaigns import (
     campaign,
     campaign_mark,
     campaign_sender,
     client,
-    dead_letter,
-    fetch_in_flight,
     gmail_account,
     gmail_account_identity,
+)
+from cheerful_pipelines.storage.schema.mail import (
+    dead_letter,
+    fetch_in_flight,
     gmail_message,
     message_reading,
     passed_over_message,

@@ -25,19 +25,17 @@ from cheerful_pipelines.core.errors import AuthError, CheerfulError, Configurati
 from cheerful_pipelines.core.short_names import require_short_name
 from cheerful_pipelines.storage import secrets
 from cheerful_pipelines.storage.engine import EVERY_CLIENT, Database
-from cheerful_pipelines.storage.tables import (
-    account_mark,
-    archive_month,
+from cheerful_pipelines.storage.schema.campaigns import (
     campaign,
     campaign_mark,
-    campaign_recipient,
     campaign_sender,
     client,
     gmail_account,
     gmail_account_identity,
-    passed_over_message,
     users,
 )
+from cheerful_pipelines.storage.schema.mail import account_mark, archive_month, passed_over_message
+from cheerful_pipelines.storage.schema.recipients import campaign_recipient
 
 
 def database_of_campaign(database: Database, slug: str) -> Database:

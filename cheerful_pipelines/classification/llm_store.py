@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from cheerful_pipelines.classification.budget import Spent
 from cheerful_pipelines.classification.models import ClassifierIdentity, OpenBatch, SpendRow, StoredEvaluation
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import campaign, classifier_evaluation, llm_batch, llm_batch_item, llm_spend
+from cheerful_pipelines.storage.schema.campaigns import campaign
+from cheerful_pipelines.storage.schema.classification import classifier_evaluation, llm_batch, llm_batch_item, llm_spend
 
 SUBMITTING_AT_MOST = timedelta(hours=1)
 """A batch whose handing-in never ended is called lost after that, and its conversations are pending again."""

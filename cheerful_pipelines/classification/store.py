@@ -27,18 +27,10 @@ from cheerful_pipelines.classification.review import ReviewItem
 from cheerful_pipelines.core.errors import NotFoundError
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.outcome_news import note_threads
-from cheerful_pipelines.storage.tables import (
-    campaign,
-    gmail_account,
-    gmail_message,
-    gmail_thread_state,
-    llm_batch,
-    llm_batch_item,
-    message_reading,
-    thread_attribution,
-    thread_override,
-    thread_verdict,
-)
+from cheerful_pipelines.storage.schema.campaigns import campaign, gmail_account
+from cheerful_pipelines.storage.schema.classification import llm_batch, llm_batch_item, thread_override, thread_verdict
+from cheerful_pipelines.storage.schema.mail import gmail_message, message_reading
+from cheerful_pipelines.storage.schema.threads import gmail_thread_state, thread_attribution
 
 _VERDICT_FIELDS = tuple(name for name in Verdict.model_fields if name != "decided_by")
 

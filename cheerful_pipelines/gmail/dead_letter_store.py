@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.gmail.models import DeadLetter
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import dead_letter, fetch_in_flight, gmail_message, suspect_message
+from cheerful_pipelines.storage.schema.mail import dead_letter, fetch_in_flight, gmail_message, suspect_message
 
 
 class Owner(Protocol):

@@ -16,7 +16,7 @@ from cheerful_pipelines.gmail.store import parsed_values
 from cheerful_pipelines.poison import one_message
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import archive_month, dead_letter, gmail_message, passed_over_message
+from cheerful_pipelines.storage.schema.mail import archive_month, dead_letter, gmail_message, passed_over_message
 
 SAMPLE = 25
 _LOST = sa.text("""

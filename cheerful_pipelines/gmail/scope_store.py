@@ -8,7 +8,9 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.gmail.models import MessageRef
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import campaign_recipient, campaign_sender, passed_over_message, searched_address
+from cheerful_pipelines.storage.schema.campaigns import campaign_sender
+from cheerful_pipelines.storage.schema.mail import passed_over_message, searched_address
+from cheerful_pipelines.storage.schema.recipients import campaign_recipient
 
 HAS_NEW_RECIPIENTS = """
     exists (select 1 from campaign_sender s join campaign_recipient r on r.campaign_id = s.campaign_id

@@ -38,13 +38,11 @@ from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.erased_people import ErasedPeople, erased_people
 from cheerful_pipelines.storage.insert_rows import insert_rows
 from cheerful_pipelines.storage.passing_errors import as_passing_error
-from cheerful_pipelines.storage.tables import (
+from cheerful_pipelines.storage.schema.campaigns import campaign, campaign_sender, gmail_account
+from cheerful_pipelines.storage.schema.mail import (
     account_mark,
     archive_month,
-    campaign,
-    campaign_sender,
     dead_letter,
-    gmail_account,
     gmail_message,
     gmail_message_event,
     message,

@@ -22,19 +22,11 @@ from cheerful_pipelines.metrics.models import (
     VerdictFact,
 )
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import (
-    campaign_recipient,
-    campaign_sender,
-    gmail_account,
-    gmail_account_identity,
-    gmail_message,
-    gmail_thread_state,
-    message,
-    message_reading,
-    thread_attribution,
-    thread_override,
-    thread_verdict,
-)
+from cheerful_pipelines.storage.schema.campaigns import campaign_sender, gmail_account, gmail_account_identity
+from cheerful_pipelines.storage.schema.classification import thread_override, thread_verdict
+from cheerful_pipelines.storage.schema.mail import gmail_message, message, message_reading
+from cheerful_pipelines.storage.schema.recipients import campaign_recipient
+from cheerful_pipelines.storage.schema.threads import gmail_thread_state, thread_attribution
 from cheerful_pipelines.threads.models import FailedRecipient
 
 _RELATED = """

@@ -19,13 +19,9 @@ from cheerful_pipelines.metrics.receipts import changes_between
 from cheerful_pipelines.metrics.store import lock_mark, replace_rows
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.insert_rows import insert_rows
-from cheerful_pipelines.storage.tables import (
-    campaign_mark,
-    campaign_metric,
-    campaign_recipient,
-    outcome_news,
-    recipient_outcome,
-)
+from cheerful_pipelines.storage.schema.campaigns import campaign_mark
+from cheerful_pipelines.storage.schema.metrics import campaign_metric, outcome_news, recipient_outcome
+from cheerful_pipelines.storage.schema.recipients import campaign_recipient
 
 _COUNTED = tuple(key for key, item in BY_KEY.items() if item.unit in ("recipients", "messages", "threads"))
 _MOST_CHANGES = 500

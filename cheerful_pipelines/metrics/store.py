@@ -16,11 +16,8 @@ from cheerful_pipelines.metrics.models import (
     StoredMetric,
 )
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import (
-    campaign,
-    campaign_mark,
-    campaign_metric,
-)
+from cheerful_pipelines.storage.schema.campaigns import campaign, campaign_mark
+from cheerful_pipelines.storage.schema.metrics import campaign_metric
 
 _Item = TypeVar("_Item")
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.operations.models import Severity, Trouble
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import alert, alert_notified
+from cheerful_pipelines.storage.schema.operations import alert, alert_notified
 
 
 class Alert(BaseModel):

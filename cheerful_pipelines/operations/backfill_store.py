@@ -16,7 +16,9 @@ from cheerful_pipelines.operations.models import (
     PartState,
 )
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import archive_month, backfill, backfill_part, campaign, gmail_account
+from cheerful_pipelines.storage.schema.campaigns import campaign, gmail_account
+from cheerful_pipelines.storage.schema.mail import archive_month
+from cheerful_pipelines.storage.schema.operations import backfill, backfill_part
 
 _UNFINISHED = ("waiting", "requested")
 

@@ -9,7 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure, wait_after
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import campaign, gmail_account, work_failure
+from cheerful_pipelines.storage.schema.campaigns import campaign, gmail_account
+from cheerful_pipelines.storage.schema.orchestration import work_failure
 
 _LONGEST_SUMMARY = 500
 _SHORTEST_NAMED_WAIT = timedelta(seconds=30)

@@ -16,7 +16,9 @@ from cheerful_pipelines.people.mentions import (
 )
 from cheerful_pipelines.people.models import Mention, OpenMention, Person
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import gmail_account, gmail_message, person_mention
+from cheerful_pipelines.storage.schema.campaigns import gmail_account
+from cheerful_pipelines.storage.schema.mail import gmail_message
+from cheerful_pipelines.storage.schema.people import person_mention
 
 _CALLED = sa.text("""
     select r.name, r.handle, r.custom_fields from campaign_recipient r where r.id = any(:ids)

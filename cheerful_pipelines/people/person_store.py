@@ -13,7 +13,8 @@ from cheerful_pipelines.core.errors import PermanentError
 from cheerful_pipelines.people.models import ErasureReport, Person
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.erased_people import address_hash
-from cheerful_pipelines.storage.tables import gmail_account, gmail_account_identity, person_request
+from cheerful_pipelines.storage.schema.campaigns import gmail_account, gmail_account_identity
+from cheerful_pipelines.storage.schema.people import person_request
 
 _INGEST_LOCK = 4_201_001  # the one of gmail/store.py: no mail is stored while mail is removed
 

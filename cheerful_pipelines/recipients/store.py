@@ -29,13 +29,8 @@ from cheerful_pipelines.recipients.models import (
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.erased_people import ErasedPeople, erased_people
 from cheerful_pipelines.storage.outcome_news import note_recipients
-from cheerful_pipelines.storage.tables import (
-    campaign,
-    campaign_mark,
-    campaign_recipient,
-    recipient_import,
-    recipient_problem,
-)
+from cheerful_pipelines.storage.schema.campaigns import campaign, campaign_mark
+from cheerful_pipelines.storage.schema.recipients import campaign_recipient, recipient_import, recipient_problem
 
 _ROWS_A_STATEMENT = 5_000
 OWN_WRITE_LASTS_AT_MOST = timedelta(minutes=5)

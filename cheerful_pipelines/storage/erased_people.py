@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.core.errors import ConfigurationError
-from cheerful_pipelines.storage.tables import person_request
+from cheerful_pipelines.storage.schema.people import person_request
 
 _ADDRESS = re.compile(r"[A-Za-z0-9._%+'=~-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}")
 _WIDE_ADDRESS = re.compile(r"[^\s<>\"',;:()\[\]]{1,64}@[^\s<>\"',;:()\[\]]{1,253}")

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import gmail_account, gmail_thread_state, thread_attribution
+from cheerful_pipelines.storage.schema.campaigns import gmail_account
+from cheerful_pipelines.storage.schema.threads import gmail_thread_state, thread_attribution
 from cheerful_pipelines.threads.models import ThreadDocument, ThreadState
 
 

@@ -19,19 +19,16 @@ from cheerful_pipelines.gmail.dead_letter_store import bury
 from cheerful_pipelines.gmail.models import MessageEvent, ParsedMessage, StoredMessage
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.outcome_news import note_recipients, note_threads
-from cheerful_pipelines.storage.tables import (
+from cheerful_pipelines.storage.schema.campaigns import (
     campaign,
     campaign_mark,
-    campaign_recipient,
     campaign_sender,
     gmail_account,
     gmail_account_identity,
-    gmail_message,
-    gmail_message_event,
-    gmail_thread_state,
-    message_reading,
-    thread_attribution,
 )
+from cheerful_pipelines.storage.schema.mail import gmail_message, gmail_message_event, message_reading
+from cheerful_pipelines.storage.schema.recipients import campaign_recipient
+from cheerful_pipelines.storage.schema.threads import gmail_thread_state, thread_attribution
 from cheerful_pipelines.threads import queries
 from cheerful_pipelines.threads.attribution import CampaignScope, ThreadKey
 from cheerful_pipelines.threads.models import FailedRecipient, MessageReading, ThreadAttribution, ThreadState

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import sign_in_attempt, sign_in_known
+from cheerful_pipelines.storage.schema.web import sign_in_attempt, sign_in_known
 
 _KEPT = timedelta(days=1)
 

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import web_session
+from cheerful_pipelines.storage.schema.web import web_session
 from cheerful_pipelines.web.roles import Role
 
 _CHECK_LEASE = timedelta(seconds=30)

@@ -16,7 +16,8 @@ from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import gmail_account_identity, gmail_message
+from cheerful_pipelines.storage.schema.campaigns import gmail_account_identity
+from cheerful_pipelines.storage.schema.mail import gmail_message
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.store import ThreadStore
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account

@@ -33,8 +33,8 @@ from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import WORK_TAG, work_tags
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import campaign as campaign_table
-from cheerful_pipelines.storage.tables import llm_batch, llm_spend, thread_verdict
+from cheerful_pipelines.storage.schema.campaigns import campaign as campaign_table
+from cheerful_pipelines.storage.schema.classification import llm_batch, llm_spend, thread_verdict
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 from cheerful_pipelines_tests.classification.llm_stub import TOKENS_IN, StubLlm, running_stub
 from cheerful_pipelines_tests.classification.words import reply

@@ -19,7 +19,7 @@ from cheerful_pipelines.core.errors import NotFoundError, TransientError
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
-from cheerful_pipelines.storage.tables import thread_override, thread_verdict
+from cheerful_pipelines.storage.schema.classification import thread_override, thread_verdict
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.store import ThreadStore
 from cheerful_pipelines_tests.builders import a_campaign, a_message, an_account

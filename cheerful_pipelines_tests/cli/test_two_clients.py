@@ -19,7 +19,7 @@ from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import metadata
+from cheerful_pipelines.storage.schema import metadata
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.store import ThreadStore
 from cheerful_pipelines_tests.builders import a_campaign, a_message, an_account

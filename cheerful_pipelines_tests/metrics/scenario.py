@@ -18,7 +18,7 @@ from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.metrics.compute import compute_metrics
 from cheerful_pipelines.metrics.fact_store import FactStore
-from cheerful_pipelines.storage import tables
+from cheerful_pipelines.storage import schema
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_campaign, an_account
 
@@ -95,13 +95,13 @@ class Thread:
         """A new state of the thread whose newest human message is the newest one stored, and its verdict."""
         with self.scenario.database.transaction() as connection:
             latest = sa.and_(
-                tables.gmail_thread_state.c.gmail_account_id == self.account.id,
-                tables.gmail_thread_state.c.gmail_thread_id == self.gmail_thread_id,
+                schema.threads.gmail_thread_state.c.gmail_account_id == self.account.id,
+                schema.threads.gmail_thread_state.c.gmail_thread_id == self.gmail_thread_id,
             )
-            connection.execute(sa.update(tables.gmail_thread_state).where(latest).values(is_latest=False))
+            connection.execute(sa.update(schema.threads.gmail_thread_state).where(latest).values(is_latest=False))
             version = next(self.versions)
             state_id = connection.execute(
-                insert(tables.gmail_thread_state)
+                insert(schema.threads.gmail_thread_state)
                 .values(
                     gmail_account_id=self.account.id,
                     gmail_thread_id=self.gmail_thread_id,
@@ -114,10 +114,10 @@ class Thread:
                     cause_gmail_message_id=self.newest,
                     code_version="1",
                 )
-                .returning(tables.gmail_thread_state.c.id)
+                .returning(schema.threads.gmail_thread_state.c.id)
             ).scalar_one()
             connection.execute(
-                insert(tables.thread_verdict).values(
+                insert(schema.classification.thread_verdict).values(
                     thread_state_id=state_id,
                     gmail_account_id=self.account.id,
                     gmail_thread_id=self.gmail_thread_id,
@@ -141,7 +141,7 @@ class Thread:
         """A person's word."""
         with self.scenario.database.transaction() as connection:
             connection.execute(
-                insert(tables.thread_override).values(
+                insert(schema.classification.thread_override).values(
                     gmail_account_id=self.account.id,
                     gmail_thread_id=self.gmail_thread_id,
                     label=label,
@@ -156,10 +156,10 @@ class Thread:
         self.newest = f"g{number:04x}"
         with self.scenario.database.transaction() as connection:
             canonical = connection.execute(
-                insert(tables.message)
+                insert(schema.mail.message)
                 .values(user_id=self.scenario.campaign.user_id, canonical_key=rfc822, rfc822_message_id=rfc822)
                 .on_conflict_do_update(index_elements=["user_id", "canonical_key"], set_={"rfc822_message_id": rfc822})
-                .returning(tables.message.c.id)
+                .returning(schema.mail.message.c.id)
             ).scalar_one()
             stored: dict[str, Any] = {
                 "gmail_account_id": self.account.id,
@@ -180,7 +180,7 @@ class Thread:
                 "body_text": "",
                 "attachments": [],
             }
-            connection.execute(insert(tables.gmail_message).values({**stored, **values}))
+            connection.execute(insert(schema.mail.gmail_message).values({**stored, **values}))
             read: dict[str, Any] = {
                 "gmail_account_id": self.account.id,
                 "gmail_message_id": self.newest,
@@ -190,7 +190,7 @@ class Thread:
                 "new_words": "",
                 "bounces": [],
             }
-            connection.execute(insert(tables.message_reading).values({**read, **reading}))
+            connection.execute(insert(schema.mail.message_reading).values({**read, **reading}))
         return rfc822
 
 
@@ -218,8 +218,8 @@ class Scenario:
         if time_zone != "UTC":
             with database.transaction() as connection:
                 connection.execute(
-                    sa.update(tables.campaign)
-                    .where(tables.campaign.c.id == self.campaign.id)
+                    sa.update(schema.campaigns.campaign)
+                    .where(schema.campaigns.campaign.c.id == self.campaign.id)
                     .values(time_zone=time_zone)
                 )
 
@@ -237,9 +237,9 @@ class Scenario:
         with self.database.transaction() as connection:
             return int(
                 connection.execute(
-                    insert(tables.campaign_recipient)
+                    insert(schema.recipients.campaign_recipient)
                     .values({**values, **changes})
-                    .returning(tables.campaign_recipient.c.id)
+                    .returning(schema.recipients.campaign_recipient.c.id)
                 ).scalar_one()
             )
 
@@ -256,7 +256,7 @@ class Scenario:
         with self.database.transaction() as connection:
             for recipient_id in recipient_ids:
                 connection.execute(
-                    insert(tables.thread_attribution).values(
+                    insert(schema.threads.thread_attribution).values(
                         campaign_id=self.campaign.id,
                         gmail_account_id=account.id,
                         gmail_thread_id=thread_id,
@@ -268,9 +268,9 @@ class Scenario:
                     )
                 )
             keys = connection.execute(
-                sa.select(tables.campaign_recipient.c.email_key)
-                .where(tables.campaign_recipient.c.id.in_(recipient_ids))
-                .order_by(tables.campaign_recipient.c.id)
+                sa.select(schema.recipients.campaign_recipient.c.email_key)
+                .where(schema.recipients.campaign_recipient.c.id.in_(recipient_ids))
+                .order_by(schema.recipients.campaign_recipient.c.id)
             ).scalars()
             return Thread(self, account, thread_id, tuple(keys))
 

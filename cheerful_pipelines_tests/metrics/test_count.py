@@ -22,7 +22,9 @@ from cheerful_pipelines.metrics.receipts import changes_between, explain
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import campaign_mark, metadata, outcome_news
+from cheerful_pipelines.storage.schema import metadata
+from cheerful_pipelines.storage.schema.campaigns import campaign_mark
+from cheerful_pipelines.storage.schema.metrics import outcome_news
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.store import ThreadStore
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account

@@ -25,7 +25,7 @@ from cheerful_pipelines.operations.sensors import campaign_backfills
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import gmail_message
+from cheerful_pipelines.storage.schema.mail import gmail_message
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 from cheerful_pipelines_tests.pipeline import Pipeline
 

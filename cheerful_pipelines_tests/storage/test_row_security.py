@@ -31,7 +31,7 @@ from cheerful_pipelines.recipients import store as recipient_stores
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.row_security import row_security_problems
-from cheerful_pipelines.storage.tables import metadata
+from cheerful_pipelines.storage.schema import metadata
 from cheerful_pipelines.threads import history_store
 from cheerful_pipelines.threads import store as thread_stores
 from cheerful_pipelines_tests.builders import START, a_campaign, a_message, an_account

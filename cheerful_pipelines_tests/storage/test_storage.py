@@ -23,7 +23,7 @@ from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 from cheerful_pipelines.storage.insert_rows import insert_rows
 from cheerful_pipelines.storage.migrate import migrate
-from cheerful_pipelines.storage.tables import metadata
+from cheerful_pipelines.storage.schema import metadata
 
 
 def test_migrations_and_table_metadata_agree(database: Database) -> None:

@@ -16,10 +16,8 @@ from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.storage.blobs import BlobStore, sha256_hex
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import (
-    campaign_mark,
-    campaign_recipient,
-)
+from cheerful_pipelines.storage.schema.campaigns import campaign_mark
+from cheerful_pipelines.storage.schema.recipients import campaign_recipient
 from cheerful_pipelines_tests.builders import START, MessageBuilder, a_message
 
 ACCOUNT = UUID("00000000-0000-0000-0000-00000000000a")

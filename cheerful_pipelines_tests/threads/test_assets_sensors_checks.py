@@ -12,7 +12,7 @@ from cheerful_pipelines.orchestration.retries import DueWork
 from cheerful_pipelines.refresh.sensors import campaign_fanout, decide, work_of_campaigns
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import thread_attribution
+from cheerful_pipelines.storage.schema.threads import thread_attribution
 from cheerful_pipelines.threads.assets import ASSETS
 from cheerful_pipelines.threads.checks import CHECKS
 from cheerful_pipelines.threads.store import CampaignPulse, ThreadStore

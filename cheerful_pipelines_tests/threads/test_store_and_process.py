@@ -8,7 +8,8 @@ from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.core.errors import NotFoundError, StaleStateError
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import gmail_thread_state, message_reading, thread_attribution
+from cheerful_pipelines.storage.schema.mail import message_reading
+from cheerful_pipelines.storage.schema.threads import gmail_thread_state, thread_attribution
 from cheerful_pipelines.threads.process import ProcessReport, process_campaign
 from cheerful_pipelines.threads.replay import replay_campaign
 from cheerful_pipelines.threads.store import ThreadAppend, ThreadStore

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import gmail_message, thread_attribution
+from cheerful_pipelines.storage.schema.mail import gmail_message
+from cheerful_pipelines.storage.schema.threads import thread_attribution
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.store import ThreadStore
 from cheerful_pipelines.threads.subjects import SubjectThread, base_subject, seeming_answers

@@ -12,7 +12,7 @@ from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.people import proof
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import message_reading
+from cheerful_pipelines.storage.schema.mail import message_reading
 from cheerful_pipelines.threads import quoted_text, replay
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.replay import replay_campaign

@@ -4,7 +4,7 @@ from alembic import context
 
 from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.storage.tables import metadata
+from cheerful_pipelines.storage.schema import metadata
 
 connection = context.config.attributes.get("connection")
 database = None if connection is not None else Database(load_settings().require_migration_database_url())
