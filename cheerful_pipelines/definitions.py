@@ -15,15 +15,15 @@ from cheerful_pipelines.gmail.assets import ASSETS as GMAIL_ASSETS
 from cheerful_pipelines.gmail.checks import CHECKS as GMAIL_CHECKS
 from cheerful_pipelines.gmail.sensors import JOBS as GMAIL_JOBS
 from cheerful_pipelines.gmail.sensors import SENSORS as GMAIL_SENSORS
-from cheerful_pipelines.jobs import JOBS
 from cheerful_pipelines.metrics.assets import ASSETS as METRIC_ASSETS
 from cheerful_pipelines.metrics.checks import CHECKS as METRIC_CHECKS
 from cheerful_pipelines.metrics.sensors import SENSORS as METRIC_SENSORS
 from cheerful_pipelines.operations.assets import ASSETS as OPERATION_ASSETS
 from cheerful_pipelines.operations.jobs import JOBS as OPERATION_JOBS
+from cheerful_pipelines.operations.schedule_sensors import SENSORS as ORCHESTRATION_SENSORS
 from cheerful_pipelines.operations.sensors import SENSORS as OPERATION_SENSORS
+from cheerful_pipelines.orchestration.jobs import JOBS
 from cheerful_pipelines.orchestration.run_fields import name_runs_in_logs
-from cheerful_pipelines.orchestration.sensors import SENSORS as ORCHESTRATION_SENSORS
 from cheerful_pipelines.recipients.assets import ASSETS as RECIPIENT_ASSETS
 from cheerful_pipelines.recipients.assets import JOBS as RECIPIENT_JOBS
 from cheerful_pipelines.recipients.checks import CHECKS as RECIPIENT_CHECKS

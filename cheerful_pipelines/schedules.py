@@ -7,9 +7,15 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, HEALTH
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.operations.jobs import blob_sweep, retention
+from cheerful_pipelines.orchestration.jobs import (
+    ARCHIVE_RECONCILE,
+    CAMPAIGN_COUNT,
+    CAMPAIGN_EXPORT,
+    CAMPAIGN_REPORT,
+    HEALTH,
+)
 from cheerful_pipelines.orchestration.work_sensor import work_tags
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof

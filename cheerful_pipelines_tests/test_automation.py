@@ -28,18 +28,18 @@ from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.core.errors import AuthError, CheerfulError, PermanentError, TransientError
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import dagster_failures
 from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.operations import schedule_sensors
 from cheerful_pipelines.operations.dagster_state import checks_since
-from cheerful_pipelines.orchestration import sensors as schedule_sensors
 from cheerful_pipelines.orchestration import work_sensor as helper
+from cheerful_pipelines.orchestration.failures import dagster_failures
 from cheerful_pipelines.orchestration.retries import DueWork
+from cheerful_pipelines.orchestration.run_retries import ended_at
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.refresh import bulk_refresh as refresh_module
 from cheerful_pipelines.refresh import sensors as refresh_sensors
 from cheerful_pipelines.refresh.bulk_refresh import bulk_campaign_refresh
 from cheerful_pipelines.refresh.chain import CHAIN
-from cheerful_pipelines.run_retries import ended_at
 from cheerful_pipelines.schedules import SCHEDULES, months_to_reconcile
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database

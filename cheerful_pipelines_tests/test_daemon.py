@@ -31,7 +31,7 @@ from cheerful_pipelines.daemon import (
     forget_ticks_of_the_future,
     wait_for_the_code_location_before_a_retry,
 )
-from cheerful_pipelines.run_retries import WILL_RETRY_TAG
+from cheerful_pipelines.orchestration.run_retries import WILL_RETRY_TAG
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 
 

@@ -23,8 +23,8 @@ from dagster._grpc.types import ExecuteExternalJobArgs, StartRunResult
 from dagster._serdes import deserialize_value
 
 from cheerful_pipelines.operations.lost_runs import Here, lost_runs
+from cheerful_pipelines.orchestration.run_retries import WILL_RETRY_TAG
 from cheerful_pipelines.run_launcher import PatientRunLauncher
-from cheerful_pipelines.run_retries import WILL_RETRY_TAG
 from cheerful_pipelines.worker import server_class
 from cheerful_pipelines_tests.test_system import free_port
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.orchestration.partitions import ACCOUNT_PARTITIONS, CAMPAIGN_PARTITIONS
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
-from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, CAMPAIGN_PARTITIONS
 from cheerful_pipelines.storage.engine import Database
 
 SHOWN_STATUSES = ("ACTIVE", "COMPLETED")

@@ -30,11 +30,11 @@ from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.core.settings import Settings, classifier_setting
-from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.table_metadata import markdown_metadata, table_metadata
 from cheerful_pipelines.orchestration.work_sensor import work_of
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 _OWNERS = ["team:cheerful-data"]
 _FILES_THAT_DECIDE = (

@@ -9,8 +9,8 @@ from cheerful_pipelines.classification.consistency import problems
 from cheerful_pipelines.classification.evaluation import Evaluation, stored_evaluation
 from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.failures import dagster_failures
 from cheerful_pipelines.orchestration.campaign_checks import campaign_check
+from cheerful_pipelines.orchestration.failures import dagster_failures
 from cheerful_pipelines.storage.engine import Database
 
 _SHOWN = 20

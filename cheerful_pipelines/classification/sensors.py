@@ -12,7 +12,7 @@ from cheerful_pipelines.classification.llm_store import LlmStore
 from cheerful_pipelines.classification.models import OpenBatch
 from cheerful_pipelines.core.errors import SlowCallError
 from cheerful_pipelines.core.logs import get_logger
-from cheerful_pipelines.failures import failure_class_of, told
+from cheerful_pipelines.orchestration.failures import failure_class_of, told
 from cheerful_pipelines.orchestration.retries import Work, may_be_tried
 from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore

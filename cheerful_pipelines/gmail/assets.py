@@ -17,18 +17,18 @@ from cheerful_pipelines.core.context_threads import ContextThreadPoolExecutor
 from cheerful_pipelines.core.errors import AuthError, PermanentError, SlowCallError
 from cheerful_pipelines.core.logs import get_logger, log_fields
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import API_RETRY, as_failure, dagster_failures, failure_class_of, told
 from cheerful_pipelines.gmail.checks import mailbox_evaluations, month_evaluation
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.mailbox_failures import account_works, prove_reading, record_failure, settle_account
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
+from cheerful_pipelines.orchestration.failures import API_RETRY, as_failure, dagster_failures, failure_class_of, told
+from cheerful_pipelines.orchestration.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
+from cheerful_pipelines.orchestration.table_metadata import markdown_metadata, table_metadata
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import unit_of, work_of
-from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 logger = get_logger(__name__)
 

@@ -16,7 +16,7 @@ from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.integrity_store import IntegrityStore
 from cheerful_pipelines.gmail.listing import MailboxListing
-from cheerful_pipelines.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
+from cheerful_pipelines.orchestration.partitions import ACCOUNT_PARTITIONS, ARCHIVE_PARTITIONS, account_and_month
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 

@@ -7,8 +7,8 @@ from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.errors import AuthError, ThrottledError
 from cheerful_pipelines.core.logs import get_logger
-from cheerful_pipelines.failures import failure_class_of, told
 from cheerful_pipelines.gmail.gmail_client import GmailClient
+from cheerful_pipelines.orchestration.failures import failure_class_of, told
 from cheerful_pipelines.orchestration.retries import WorkFailure
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 

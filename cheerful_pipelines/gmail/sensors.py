@@ -15,7 +15,6 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.errors import SlowCallError
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import API_RETRY, as_failure, failure_class_of, told
 from cheerful_pipelines.gmail.assets import LISTING_SECONDS, outcomes
 from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.gmail.gmail_client import GmailClients
@@ -24,6 +23,7 @@ from cheerful_pipelines.gmail.models import DeadLetter, SyncTarget
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.gmail.turns import Part, SyncKind, askable, reconnected, share_out, sync_kinds
+from cheerful_pipelines.orchestration.failures import API_RETRY, as_failure, failure_class_of, told
 from cheerful_pipelines.orchestration.retries import DueWork, Work, WorkFailure, keys_hash, may_be_tried
 from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore

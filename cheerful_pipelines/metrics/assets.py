@@ -11,7 +11,6 @@ import dagster as dg
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.core.markdown import code, paragraphs
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.curves import whole_hour
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
@@ -28,10 +27,11 @@ from cheerful_pipelines.metrics.tables import (
     portfolio_table,
     vendor_table,
 )
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.table_metadata import markdown_metadata, table_metadata
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 _OWNERS = ["team:cheerful-data"]
 _MOST_CAMPAIGN_RATES = 11  # with the nine totals: 20 numbers, as many as Dagster's plots stay readable with

@@ -9,7 +9,6 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.metrics.consistency import (
     funnel_that_widens,
     parts_that_miss_the_whole,
@@ -22,7 +21,8 @@ from cheerful_pipelines.metrics.sheet_tabs import desired_tabs, problem_lines
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.orchestration.campaign_checks import CampaignCheck
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
 from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import (
@@ -16,8 +15,9 @@ from cheerful_pipelines.operations.health import (
     health_report,
     signs,
 )
+from cheerful_pipelines.orchestration.failures import DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.table_metadata import markdown_metadata
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import markdown_metadata
 
 
 @dg.asset(

@@ -14,7 +14,7 @@ from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.gmail.store import MailStore
 from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.operations.models import BackfillEstimate, BackfillPlan
-from cheerful_pipelines.partitions import account_and_month
+from cheerful_pipelines.orchestration.partitions import account_and_month
 
 _SECONDS_A_RUN = 4.0  # to start and end one, measured with the default launcher
 RUNS_AT_ONCE = 2

@@ -15,10 +15,10 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from cheerful_pipelines.failures import run_failure
 from cheerful_pipelines.operations.models import FailedWork
+from cheerful_pipelines.orchestration.failures import run_failure
+from cheerful_pipelines.orchestration.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.orchestration.work_sensor import WORK_TAG
-from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 
 LOOKED_BACK = timedelta(days=2)
 """With `remembered` only so far: what failed before is remembered, or repaired."""

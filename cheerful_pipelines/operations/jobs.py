@@ -7,14 +7,14 @@ from pydantic import Field
 
 from cheerful_pipelines.campaigns.store import database_of_campaign
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.operations.request_backfill import estimate_as_markdown, request_backfill
 from cheerful_pipelines.operations.retention import let_go
 from cheerful_pipelines.operations.sweep import sweep_blobs
+from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.table_metadata import markdown_metadata
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import markdown_metadata
 
 
 class BackfillConfig(dg.Config):

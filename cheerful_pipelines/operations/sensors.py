@@ -10,8 +10,6 @@ from pydantic import Field
 
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import failure_class_of, told
-from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, HEALTH, SHEET_IMPORT
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
 from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
@@ -25,11 +23,13 @@ from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
 from cheerful_pipelines.operations.notify import notify
 from cheerful_pipelines.operations.request_backfill import progress_in_words
 from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
+from cheerful_pipelines.orchestration.failures import failure_class_of, told
+from cheerful_pipelines.orchestration.jobs import ARCHIVE_RECONCILE, HEALTH, SHEET_IMPORT
 from cheerful_pipelines.orchestration.retries import may_be_tried
+from cheerful_pipelines.orchestration.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.refresh.jobs import CAMPAIGN_REFRESH
-from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)

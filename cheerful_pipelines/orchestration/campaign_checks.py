@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from cheerful_pipelines.failures import dagster_failures
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.failures import dagster_failures
+from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 
 Results = dg.AssetCheckResult | Iterable[dg.AssetCheckResult]
 

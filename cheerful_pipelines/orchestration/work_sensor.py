@@ -21,10 +21,10 @@ import dagster as dg
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from cheerful_pipelines.core.logs import get_logger, log_fields
-from cheerful_pipelines.failures import run_failure
+from cheerful_pipelines.orchestration.failures import run_failure
 from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work, WorkFailure, due, is_from_the_future
+from cheerful_pipelines.orchestration.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
-from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)

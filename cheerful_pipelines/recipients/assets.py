@@ -16,8 +16,9 @@ from cheerful_pipelines.core.errors import CheerfulError, SheetContentError
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.redaction import without_addresses
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import API_RETRY, dagster_failures
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.failures import API_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.table_metadata import markdown_metadata, table_metadata
 from cheerful_pipelines.recipients.diff import WHAT_TO_DO
 from cheerful_pipelines.recipients.import_plan import ImportPlan, plan_import
 from cheerful_pipelines.recipients.import_report import diff_as_markdown, problems_as_markdown
@@ -27,7 +28,6 @@ from cheerful_pipelines.recipients.problems_sheet import tab_link, write_problem
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import markdown_metadata, table_metadata
 
 logger = get_logger(__name__)
 

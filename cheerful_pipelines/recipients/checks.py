@@ -12,7 +12,7 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.errors import NotFoundError
 from cheerful_pipelines.core.redaction import without_addresses
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.models import ImportRecord
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.storage.engine import Database

@@ -14,7 +14,7 @@ from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.core.errors import TransientError
 from cheerful_pipelines.core.logs import get_logger, log_fields
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import DATABASE_RETRY, as_failure, failure_class_of, told
+from cheerful_pipelines.orchestration.failures import DATABASE_RETRY, as_failure, failure_class_of, told
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import unit_of
 from cheerful_pipelines.refresh.chain import CHAIN, Step

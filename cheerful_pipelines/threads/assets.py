@@ -6,11 +6,11 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.store import database_of_campaign
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import DATABASE_RETRY, dagster_failures
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.failures import DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.table_metadata import table_metadata
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.table_metadata import table_metadata
 from cheerful_pipelines.threads.process import ProcessReport, process_campaign
 from cheerful_pipelines.threads.states import STATE_VERSION
 from cheerful_pipelines.threads.store import ThreadStore

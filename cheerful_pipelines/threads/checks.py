@@ -5,9 +5,9 @@ import zlib
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
-from cheerful_pipelines.failures import DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.orchestration.campaign_checks import campaign_check
-from cheerful_pipelines.partitions import CAMPAIGN_PARTITIONS
+from cheerful_pipelines.orchestration.failures import DATABASE_RETRY, dagster_failures
+from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.replay import replay_campaign

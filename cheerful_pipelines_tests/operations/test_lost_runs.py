@@ -15,7 +15,7 @@ from dagster._core.events import DagsterEvent, EngineEventData
 
 from cheerful_pipelines.operations.lost_runs import LEAST_AGE_SECONDS, Here, end_lost_run, lost_runs
 from cheerful_pipelines.operations.sensors import _is_alive
-from cheerful_pipelines.run_retries import WILL_RETRY_TAG
+from cheerful_pipelines.orchestration.run_retries import WILL_RETRY_TAG
 
 
 @dg.job

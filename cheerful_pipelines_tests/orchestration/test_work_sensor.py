@@ -11,8 +11,8 @@ from dagster import DagsterExecutionInterruptedError
 
 from cheerful_pipelines.core.errors import AuthError, CheerfulError, PermanentError, ThrottledError, TransientError
 from cheerful_pipelines.definitions import build_defs
-from cheerful_pipelines.failures import as_failure, dagster_failures, run_failure
 from cheerful_pipelines.orchestration import work_sensor as helper
+from cheerful_pipelines.orchestration.failures import as_failure, dagster_failures, run_failure
 from cheerful_pipelines.orchestration.retries import DueWork, FailureClass, Work
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import REGISTERED, Cursor, Tick, read_cursor, work_tags
@@ -314,7 +314,7 @@ def test_a_run_that_ended_well_and_left_its_work_undone_is_followed_by_another_l
 
 
 def test_every_error_of_ours_has_a_class() -> None:
-    from cheerful_pipelines.failures import failure_class_of
+    from cheerful_pipelines.orchestration.failures import failure_class_of
     from cheerful_pipelines.orchestration.retries import FAILURE_CLASSES
 
     def all_of(kind: type[CheerfulError]) -> Iterator[type[CheerfulError]]:

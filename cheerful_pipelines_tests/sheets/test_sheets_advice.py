@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from cheerful_pipelines.core.errors import CheerfulError, TransientError
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.failures import failure_class_of
 from cheerful_pipelines.google import reasons
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.orchestration.failures import failure_class_of
 from cheerful_pipelines.orchestration.retries import wait_after
 from cheerful_pipelines.sheets.models import SheetSource
 from cheerful_pipelines.sheets.sheets_client import SheetsClient

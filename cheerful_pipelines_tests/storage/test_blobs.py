@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from cheerful_pipelines.core.errors import TransientError
-from cheerful_pipelines.failures import run_failure
+from cheerful_pipelines.orchestration.failures import run_failure
 from cheerful_pipelines.storage.blobs import BlobStore
 
 

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from cheerful_pipelines.core.errors import NotFoundError, TransientError
-from cheerful_pipelines.failures import failure_class_of
+from cheerful_pipelines.orchestration.failures import failure_class_of
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database, transaction_is_open

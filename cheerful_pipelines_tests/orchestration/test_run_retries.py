@@ -8,7 +8,12 @@ import pytest
 from dagster._core.events import DagsterEvent
 
 from cheerful_pipelines.operations.failed_work import failed_work
-from cheerful_pipelines.run_retries import BEGINS_WITHIN, RETRIED_BY_TAG, WILL_RETRY_TAG, is_being_repeated
+from cheerful_pipelines.orchestration.run_retries import (
+    BEGINS_WITHIN,
+    RETRIED_BY_TAG,
+    WILL_RETRY_TAG,
+    is_being_repeated,
+)
 
 
 @dg.job

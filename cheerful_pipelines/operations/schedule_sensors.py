@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
-from cheerful_pipelines.failures import run_failure
-from cheerful_pipelines.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
 from cheerful_pipelines.operations.jobs import blob_sweep, retention
+from cheerful_pipelines.orchestration.failures import run_failure
+from cheerful_pipelines.orchestration.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
 from cheerful_pipelines.orchestration.retries import WorkFailure, is_from_the_future, key_suffix, may_be_tried
+from cheerful_pipelines.orchestration.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import (
     FINISHED,
@@ -22,7 +23,6 @@ from cheerful_pipelines.orchestration.work_sensor import (
     work_of,
     work_sensor,
 )
-from cheerful_pipelines.run_retries import ended_at, is_being_repeated
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
 
