@@ -161,7 +161,7 @@ class TwoDaemons(Fault):
         self.log = system.home.parent / "second-daemon.log"
         with self.log.open("w") as log:
             self.second = subprocess.Popen(
-                [sys.executable, "-m", "cheerful_pipelines.daemon", "-w", str(workspace)],
+                [sys.executable, "-m", "cheerful_pipelines.runtime.daemon", "-w", str(workspace)],
                 cwd=REPOSITORY, env=system.environment, stdout=log, stderr=log,
             )  # fmt: skip
 

@@ -21,10 +21,10 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.local_google.admin import Delivery, LocalGoogleAdmin
 from cheerful_pipelines.local_google.server import ServerThread
+from cheerful_pipelines.runtime.worker import STOP_SECONDS
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import migrate
-from cheerful_pipelines.worker import STOP_SECONDS
 from cheerful_pipelines_tests.builders import CREDENTIALS_KEY, a_campaign, a_message, an_account
 from cheerful_pipelines_tests.test_system import free_port
 
@@ -92,7 +92,7 @@ class Stopped:
 
     def worker(self) -> "subprocess.Popen[bytes]":
         """A worker that answers."""
-        return self.run(sys.executable, "-m", "cheerful_pipelines.worker", "--port", str(self.port))
+        return self.run(sys.executable, "-m", "cheerful_pipelines.runtime.worker", "--port", str(self.port))
 
     def stored(self) -> int:
         """Messages so far."""

@@ -33,8 +33,8 @@ EQUAL = ("recipients", "messages_sent", "contacted", "hard_bounced", "soft_bounc
 """The metrics that must equal the truth."""
 MARKS = {
     "worker": "spawn_main",
-    "daemon": "cheerful_pipelines.daemon --inner",
-    "code": "cheerful_pipelines.worker --serve",
+    "daemon": "cheerful_pipelines.runtime.daemon --inner",
+    "code": "cheerful_pipelines.runtime.worker --serve",
     "web": "dagster-webserver",
     "celery": "dagster_celery.app",
 }

@@ -19,15 +19,15 @@ import yaml
 from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
 
 from benchmarks.stop_a_worker import Stopped, until
-from cheerful_pipelines import daemon as daemon_module
-from cheerful_pipelines import worker
-from cheerful_pipelines.celery_launcher import PatientCeleryRunLauncher
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.daemon import OnlyDaemon
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.operations.lost_runs import Here, lost_runs
-from cheerful_pipelines.run_launcher import PatientRunLauncher
+from cheerful_pipelines.runtime import daemon as daemon_module
+from cheerful_pipelines.runtime import worker
+from cheerful_pipelines.runtime.celery_launcher import PatientCeleryRunLauncher
+from cheerful_pipelines.runtime.daemon import OnlyDaemon
+from cheerful_pipelines.runtime.run_launcher import PatientRunLauncher
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database

@@ -56,9 +56,9 @@ YAML
 
 case "$role" in
 web) exec python -m cheerful_pipelines.web -w "$workspace" --port "${PORT:-3000}" ;;
-daemon) exec python -m cheerful_pipelines.daemon -w "$workspace" ;;
+daemon) exec python -m cheerful_pipelines.runtime.daemon -w "$workspace" ;;
 # Both families: Fly's private network is IPv6, Compose's is IPv4.
-worker) exec python -m cheerful_pipelines.worker --host "${WORKER_BIND:-[::]}" --port "${WORKER_PORT:-4000}" ;;
+worker) exec python -m cheerful_pipelines.runtime.worker --host "${WORKER_BIND:-[::]}" --port "${WORKER_PORT:-4000}" ;;
 celery) exec infra/celery/worker.sh ;;
 migrate)
     python -m cheerful_pipelines.storage.migrate

@@ -268,11 +268,11 @@ def start_dagster(installation: Installation) -> None:
         # Made once, by one process: two that open an empty database get in each other's way.
         run_step(installation, "dagster-tables", [str(BIN / "dagster"), "instance", "migrate"])
         (folder / "tables_made").touch()
-    spawn(installation, "code", [sys.executable, "-m", "cheerful_pipelines.worker", *code])
+    spawn(installation, "code", [sys.executable, "-m", "cheerful_pipelines.runtime.worker", *code])
     installation.say("Dagster: web UI and daemon")
     web = ["-h", "127.0.0.1", "-p", str(installation.web_port), "-w", str(workspace)]
     spawn(installation, "web", [str(BIN / "dagster-webserver"), *web])
-    spawn(installation, "daemon", [sys.executable, "-m", "cheerful_pipelines.daemon", "-w", str(workspace)])
+    spawn(installation, "daemon", [sys.executable, "-m", "cheerful_pipelines.runtime.daemon", "-w", str(workspace)])
 
 
 def start_celery(installation: Installation) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cheerful_pipelines import daemon, worker
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.runtime import daemon, worker
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 LISTED = {

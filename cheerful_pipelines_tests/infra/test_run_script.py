@@ -149,7 +149,7 @@ def test_the_worker_answers_over_both_ip_families(tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text("import dagster as dg\ndefs = dg.Definitions()\n")
     port, tools = free_port(), tmp_path / "bin"
     tools.mkdir()
-    # `python -m cheerful_pipelines.worker` as it is, with another module to serve.
+    # `python -m cheerful_pipelines.runtime.worker` as it is, with another module to serve.
     (tools / "python").write_text(f'#!/usr/bin/env bash\nexec "{sys.executable}" "$@" --module small\n')
     (tools / "python").chmod(0o755)
     environment = {

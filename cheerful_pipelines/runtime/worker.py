@@ -1,4 +1,4 @@
-"""`python -m cheerful_pipelines.worker --port 4000`: the code location and its runs, stopped gracefully.
+"""`python -m cheerful_pipelines.runtime.worker --port 4000`: the code location and its runs, stopped gracefully.
 
 Told to stop (SIGTERM, as platforms do before they kill), it starts nothing new, lets runs end, asks long ones to stop
 at their next checkpoint, interrupts what is left after DRAIN_SECONDS, and is gone after STOP_SECONDS at the latest.
@@ -53,7 +53,7 @@ class Worker:
         self._folder = tempfile.TemporaryDirectory(prefix="cheerful-worker-")
         self._stop_file = Path(self._folder.name) / "stopping"
         self._command = [
-            sys.executable, "-m", "cheerful_pipelines.worker", "--serve", "--host", host, "--port", str(port),
+            sys.executable, "-m", "cheerful_pipelines.runtime.worker", "--serve", "--host", host, "--port", str(port),
             "--module", module,
         ]  # fmt: skip
 

@@ -14,9 +14,9 @@ from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.test_utils import create_run_for_test
 from dagster._grpc import impl, server
 
-from cheerful_pipelines import run_launcher
-from cheerful_pipelines.celery_launcher import PatientCeleryRunLauncher
-from cheerful_pipelines.run_launcher import PatientRunLauncher
+from cheerful_pipelines.runtime import run_launcher
+from cheerful_pipelines.runtime.celery_launcher import PatientCeleryRunLauncher
+from cheerful_pipelines.runtime.run_launcher import PatientRunLauncher
 from cheerful_pipelines_tests.test_system import free_port
 
 

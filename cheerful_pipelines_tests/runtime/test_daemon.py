@@ -24,14 +24,14 @@ from dagster._core.scheduler.instigation import (
 from dagster._daemon.auto_run_reexecution import auto_run_reexecution as dagsters
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 
-from cheerful_pipelines import daemon as daemon_module
-from cheerful_pipelines.daemon import (
+from cheerful_pipelines.orchestration.run_retries import WILL_RETRY_TAG
+from cheerful_pipelines.runtime import daemon as daemon_module
+from cheerful_pipelines.runtime.daemon import (
     CLOCK_WENT_BACK,
     OnlyDaemon,
     forget_ticks_of_the_future,
     wait_for_the_code_location_before_a_retry,
 )
-from cheerful_pipelines.orchestration.run_retries import WILL_RETRY_TAG
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 
 

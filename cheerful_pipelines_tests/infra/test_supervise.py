@@ -19,7 +19,7 @@ import pytest
 
 from cheerful_pipelines.core.settings import load_settings
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
@@ -191,7 +191,7 @@ def test_a_stop_ends_first_what_begins_runs_then_runs_then_the_rest(
 
 
 def test_the_grace_of_a_stop_covers_what_the_worker_takes(supervise: ModuleType) -> None:
-    from cheerful_pipelines import worker
+    from cheerful_pipelines.runtime import worker
 
     assert supervise.INTERRUPT_SECONDS >= worker.INTERRUPT_SECONDS
     whole = supervise.RUN_GRACE_SECONDS + supervise.INTERRUPT_SECONDS + 2 * supervise.GRACE_SECONDS

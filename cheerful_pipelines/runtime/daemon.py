@@ -1,4 +1,4 @@
-"""`python -m cheerful_pipelines.daemon -w workspace.yaml`: Dagster's daemon, of which there is exactly one.
+"""`python -m cheerful_pipelines.runtime.daemon -w workspace.yaml`: Dagster's daemon, of which there is exactly one.
 
 Two daemons would each start what a sensor asks for. So ours holds an advisory lock in Dagster's database for as long as
 its connection lives; a second one waits, and takes over when the first is gone. CHEERFUL_DAGSTER_DATABASE_URL must
@@ -256,7 +256,7 @@ def main() -> None:
             raise ConfigurationError("CHEERFUL_DAGSTER_DATABASE_URL is not set.")
         daemon = OnlyDaemon(
             url.get_secret_value(),
-            [sys.executable, "-m", "cheerful_pipelines.daemon", "--inner", "-w", chosen.workspace],
+            [sys.executable, "-m", "cheerful_pipelines.runtime.daemon", "--inner", "-w", chosen.workspace],
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop.set())

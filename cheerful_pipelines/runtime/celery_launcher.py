@@ -7,7 +7,7 @@ from typing import Any
 from dagster_celery.launcher import CeleryRunLauncher
 from kombu.exceptions import OperationalError
 
-from cheerful_pipelines.run_launcher import back_to_the_queue
+from cheerful_pipelines.runtime.run_launcher import back_to_the_queue
 
 
 class PatientCeleryRunLauncher(CeleryRunLauncher):

@@ -1,6 +1,6 @@
 """How Dagster's daemon starts runs (`run_launcher` in dagster.yaml): a worker that stops or is slow is waited for.
 
-Told to stop, a code server lets its runs end and refuses new ones (cheerful_pipelines.worker: for minutes). Dagster's
+Told to stop, a code server lets its runs end and refuses new ones (worker.py: for minutes). Dagster's
 own launcher takes the refusal for a failure of the run: with each deploy runs failed, were repeated at once, failed
 again, and somebody was alerted. Here the run goes back to the queue, like one whose code server does not answer.
 

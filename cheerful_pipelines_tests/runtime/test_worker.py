@@ -24,13 +24,13 @@ from dagster._serdes import deserialize_value
 
 from cheerful_pipelines.operations.lost_runs import Here, lost_runs
 from cheerful_pipelines.orchestration.run_retries import WILL_RETRY_TAG
-from cheerful_pipelines.run_launcher import PatientRunLauncher
-from cheerful_pipelines.worker import server_class
+from cheerful_pipelines.runtime.run_launcher import PatientRunLauncher
+from cheerful_pipelines.runtime.worker import server_class
 from cheerful_pipelines_tests.test_system import free_port
 
 pytestmark = pytest.mark.system
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 JOBS = """
 import time
 from pathlib import Path
@@ -107,14 +107,14 @@ def location(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Location]:
     folder, home, port = tmp_path_factory.mktemp("code"), tmp_path_factory.mktemp("home"), free_port()
     (folder / "waiting_jobs.py").write_text(JOBS)
     config = {
-        "run_launcher": {"module": "cheerful_pipelines.run_launcher", "class": "PatientRunLauncher"},
+        "run_launcher": {"module": "cheerful_pipelines.runtime.run_launcher", "class": "PatientRunLauncher"},
         "run_monitoring": {"enabled": True}, "run_retries": {"enabled": True, "max_retries": 2},
         "telemetry": {"enabled": False},
     }  # fmt: skip
     (home / "dagster.yaml").write_text(yaml.safe_dump(config))
     environment = {**os.environ, "DAGSTER_HOME": str(home), "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{folder}",
                    "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "1"}  # fmt: skip
-    command = [sys.executable, "-m", "cheerful_pipelines.worker", "--port", str(port), "--host", "127.0.0.1"]
+    command = [sys.executable, "-m", "cheerful_pipelines.runtime.worker", "--port", str(port), "--host", "127.0.0.1"]
     worker = subprocess.Popen(
         [*command, "--module", "waiting_jobs", "--drain-seconds", "1"], env=environment, cwd=folder
     )
