@@ -30,10 +30,10 @@ with atheris.instrument_imports(include=["cheerful_pipelines"]):
     from cheerful_pipelines.gmail.address_headers import mailboxes
     from cheerful_pipelines.gmail.html_text import html_to_text
     from cheerful_pipelines.gmail.parse_message import parse_message
+    from cheerful_pipelines.google.retry_after import retry_after_seconds
     from cheerful_pipelines.recipients.addresses_in_cells import read_address_cell
     from cheerful_pipelines.recipients.columns import header_key
     from cheerful_pipelines.recipients.parse_rows import parse_rows
-    from cheerful_pipelines.retry_after import retry_after_seconds
     from cheerful_pipelines.storage.erased_people import addresses_in
     from cheerful_pipelines.threads.auto_replies import find_automatic, find_return
     from cheerful_pipelines.threads.bounces import read_report

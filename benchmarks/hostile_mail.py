@@ -15,9 +15,9 @@ from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.normalise import normalise
 from cheerful_pipelines.classification.rules import findings, looks_like_instructions
 from cheerful_pipelines.core.redaction import without_addresses
+from cheerful_pipelines.google.retry_after import retry_after_seconds
 from cheerful_pipelines.recipients.addresses_in_cells import read_address_cell
 from cheerful_pipelines.recipients.columns import header_key
-from cheerful_pipelines.retry_after import retry_after_seconds
 from cheerful_pipelines.storage.erased_people import addresses_in
 from cheerful_pipelines.threads.reading import read_message, wants_raw
 from cheerful_pipelines.threads.subjects import base_subject

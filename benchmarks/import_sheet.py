@@ -22,8 +22,8 @@ from servers import servers
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import migrate
 

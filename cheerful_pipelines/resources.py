@@ -27,7 +27,7 @@ from cheerful_pipelines.storage.row_security import row_security_problems
 if TYPE_CHECKING:
     from cheerful_pipelines.classification.classify import Classifier
     from cheerful_pipelines.gmail.gmail_client import GmailClients
-    from cheerful_pipelines.sheets.sheets_client import SheetsClient
+    from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 
 
 @lru_cache(maxsize=1)
@@ -55,7 +55,7 @@ def _gmail_clients() -> "GmailClients":
 
 @lru_cache(maxsize=1)
 def _sheets() -> "SheetsClient":
-    from cheerful_pipelines.sheets.sheets_client import SheetsClient
+    from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 
     return SheetsClient.from_settings(load_settings(), _database().for_every_client())
 

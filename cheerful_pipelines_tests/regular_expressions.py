@@ -31,7 +31,7 @@ METHODS = frozenset(("compile", "search", "match", "fullmatch", "split", "findal
 _SPELLINGS = pattern_of("analima@gmail.com")
 SAMPLES: Mapping[str, tuple[str, ...]] = {
     "cheerful_pipelines.classification.rules.compiled": (),  # the rulebook is found whole, in its cache
-    "cheerful_pipelines.sheets.keyed_tab.plan_writes": (r"spring\-26 \d+ [a-z_]+",),
+    "cheerful_pipelines.google.sheets.keyed_tab.plan_writes": (r"spring\-26 \d+ [a-z_]+",),
     "cheerful_pipelines.people.proof._search_blobs": (_SPELLINGS,),
     "cheerful_pipelines.people.proof._search_sheets": (_SPELLINGS,),
     "cheerful_pipelines.people.mentions.locate": (

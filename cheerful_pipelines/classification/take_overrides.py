@@ -6,9 +6,9 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.classification.overrides_in_sheet import AUTHOR, read_words, wishes
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.core.errors import NotFoundError
-from cheerful_pipelines.sheets.keyed_tab import KEY_HEADER
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.sheets.write_tabs import read_tabs
+from cheerful_pipelines.google.sheets.keyed_tab import KEY_HEADER
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.google.sheets.write_tabs import read_tabs
 
 THREADS_TAB = "Threads"
 

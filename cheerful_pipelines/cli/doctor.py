@@ -73,7 +73,7 @@ def _checks() -> Iterator[Check]:
     except CheerfulError:
         return  # said above; what follows needs the registry
     from cheerful_pipelines.gmail.gmail_client import GmailClients
-    from cheerful_pipelines.sheets.sheets_client import SheetsClient
+    from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 
     clients = GmailClients(load_settings(), database)
     for account in accounts:

@@ -14,6 +14,7 @@ from cheerful_pipelines.cli.inputs import require_address
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.core.errors import PermanentError
 from cheerful_pipelines.core.settings import Settings, load_settings
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.export_campaign import export_campaign
 from cheerful_pipelines.people.erase import erase_person
@@ -21,7 +22,6 @@ from cheerful_pipelines.people.export_person import export_person as write_archi
 from cheerful_pipelines.people.mention_store import MentionStore
 from cheerful_pipelines.people.person_store import PersonStore
 from cheerful_pipelines.people.proof import prove_erased
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.erased_people import address_hash

@@ -12,10 +12,10 @@ from cheerful_pipelines.cli.connections import database_of, shown_campaign
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import load_settings
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.import_plan import plan_import
 from cheerful_pipelines.recipients.import_report import PROBLEM_WORDS, diff_as_markdown
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -10,9 +10,9 @@ from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, Campaign
 from cheerful_pipelines.cli.connections import database
 from cheerful_pipelines.core.errors import ConfigurationError, SheetContentError
 from cheerful_pipelines.core.settings import load_settings
+from cheerful_pipelines.google.sheets.models import SheetSource
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.import_plan import read_sheet
-from cheerful_pipelines.sheets.models import SheetSource
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 
 _SHEET_URL = re.compile(r"https://docs\.google\.com/spreadsheets/(?:u/\d+/)?d/([A-Za-z0-9_-]+)")
 _SHEET_ID = re.compile(r"[A-Za-z0-9_-]+")

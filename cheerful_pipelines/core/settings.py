@@ -22,7 +22,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.production_rules import is_plain, is_this_machine, masked_url, same_keys, weak_key
-from cheerful_pipelines.quota.prices import PLANS, QuotaPlan
+from cheerful_pipelines.google.quota.prices import PLANS, QuotaPlan
 
 LOCAL_GOOGLE_DEFAULT_URL = "http://127.0.0.1:4510"
 
@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     sheets_calls_per_minute: int = Field(default=60, ge=1, le=100_000)
     """Reads a minute, and as many writes, that Google grants our login (Sheets API: per user and project)."""
     gmail_quota: Literal["since-2026-05", "before-2026-05"] = "since-2026-05"
-    """Which of Google's two price tables the Cloud project has: by the day it was made (quota/prices.py)."""
+    """Which of Google's two price tables the Cloud project has: by the day it was made (google/quota/prices.py)."""
     gmail_units_per_minute: int | None = Field(default=None, ge=100, le=100_000_000)
     """Quota units a minute and mailbox, where the project's console shows another number than the table."""
     gmail_project_units_per_minute: int | None = Field(default=None, ge=100, le=100_000_000)

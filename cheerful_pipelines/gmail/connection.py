@@ -19,8 +19,8 @@ from googleapiclient.errors import HttpError
 from cheerful_pipelines.core.errors import CheerfulError, TransientError
 from cheerful_pipelines.gmail.browser_login import SCOPES
 from cheerful_pipelines.gmail.credentials import credentials_info, damaged
-from cheerful_pipelines.gmail.google_errors import error_from_answer, error_from_refresh
 from cheerful_pipelines.google.deadlines import WatchedConnection
+from cheerful_pipelines.google.gmail_errors import error_from_answer, error_from_refresh
 
 _PASSING = (
     OSError,

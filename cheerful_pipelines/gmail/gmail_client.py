@@ -39,13 +39,13 @@ from cheerful_pipelines.core.errors import (
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.gmail.batch import BatchPart, decode_batch, encode_batch
-from cheerful_pipelines.gmail.google_errors import error_from_answer
 from cheerful_pipelines.gmail.models import LARGEST_ID, FetchedMessage, MessageRef, is_id, is_label
 from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, CALL_SECONDS, POLL_SECONDS, Limit, finish_within
+from cheerful_pipelines.google.gmail_errors import error_from_answer
 from cheerful_pipelines.google.patience import Patience
-from cheerful_pipelines.quota.allowance import Allowance, Grant, MemoryLedger
-from cheerful_pipelines.quota.prices import Operation
-from cheerful_pipelines.quota.store import QuotaStore
+from cheerful_pipelines.google.quota.allowance import Allowance, Grant, MemoryLedger
+from cheerful_pipelines.google.quota.prices import Operation
+from cheerful_pipelines.google.quota.store import QuotaStore
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 
 if TYPE_CHECKING:

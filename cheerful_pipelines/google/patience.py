@@ -12,7 +12,7 @@ import tenacity
 
 from cheerful_pipelines.core.errors import OutOfTimeError, SlowCallError, ThrottledError, TransientError
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS, Limit
-from cheerful_pipelines.quota.allowance import LONGEST_SLEEP_SECONDS
+from cheerful_pipelines.google.quota.allowance import LONGEST_SLEEP_SECONDS
 
 TOTAL_SECONDS = LONGEST_CALL_SECONDS
 """All tries of one call and the waits between them: longer than a window of Google's quota, which is a minute."""

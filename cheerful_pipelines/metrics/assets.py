@@ -11,6 +11,7 @@ import dagster as dg
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.core.markdown import code, paragraphs
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.curves import whole_hour
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
@@ -30,7 +31,6 @@ from cheerful_pipelines.metrics.tables import (
 from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.orchestration.table_metadata import markdown_metadata, table_metadata
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 _OWNERS = ["team:cheerful-data"]

@@ -9,6 +9,7 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.metrics.consistency import (
     funnel_that_widens,
     parts_that_miss_the_whole,
@@ -24,7 +25,6 @@ from cheerful_pipelines.orchestration.campaign_checks import CampaignCheck
 from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 _SHOWN = 20

@@ -1,6 +1,6 @@
 """Bring the client's sheet in step with the numbers, and refuse where it must not be touched.
 
-What a tab says stands in `sheet_tabs.py`; how tabs are written, in `sheets/write_tabs.py`.
+What a tab says stands in `sheet_tabs.py`; how tabs are written, in `google/sheets/write_tabs.py`.
 """
 
 import hashlib
@@ -10,10 +10,10 @@ from urllib.parse import urlparse
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.sheets.keyed_tab import DesiredTab, same, shown_rows
-from cheerful_pipelines.sheets.models import SheetSource
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.sheets.write_tabs import (
+from cheerful_pipelines.google.sheets.keyed_tab import DesiredTab, same, shown_rows
+from cheerful_pipelines.google.sheets.models import SheetSource
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.google.sheets.write_tabs import (
     WrittenTabs,
     by_their_titles,
     read_tabs,

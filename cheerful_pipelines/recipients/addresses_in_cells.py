@@ -8,7 +8,7 @@ import re
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.sheets.models import Cell
+from cheerful_pipelines.google.sheets.models import Cell
 
 _ERROR_CELL = re.compile(
     r"#(N/A|REF!|DIV/0!|VALUE!|NAME\?|NUM!|NULL!|ERROR!|SPILL!|CALC!)|Loading\.\.\.", re.IGNORECASE

@@ -16,6 +16,7 @@ from cheerful_pipelines.core.errors import CheerfulError, SheetContentError
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.redaction import without_addresses
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.orchestration.failures import API_RETRY, dagster_failures
 from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.orchestration.table_metadata import markdown_metadata, table_metadata
@@ -26,7 +27,6 @@ from cheerful_pipelines.recipients.models import AppliedImport
 from cheerful_pipelines.recipients.own_writes import own_write
 from cheerful_pipelines.recipients.problems_sheet import tab_link, write_problems_tab
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from cheerful_pipelines.core.errors import SheetContentError
+from cheerful_pipelines.google.sheets.a1 import column_letter
+from cheerful_pipelines.google.sheets.models import Cell
 from cheerful_pipelines.recipients.addresses_in_cells import cell_text
 from cheerful_pipelines.recipients.models import SheetColumns, SheetLayout
-from cheerful_pipelines.sheets.a1 import column_letter
-from cheerful_pipelines.sheets.models import Cell
 
 HEADER_WITHIN_ROWS = 20
 

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.core.errors import TransientError
+from cheerful_pipelines.google.sheets.models import Cell, SheetSource, SheetWindow
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.columns import header_drift
 from cheerful_pipelines.recipients.diff import RemovalVerdict, compare, judge_removals
 from cheerful_pipelines.recipients.models import (
@@ -20,8 +22,6 @@ from cheerful_pipelines.recipients.models import (
 )
 from cheerful_pipelines.recipients.parse_rows import parse_rows
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.sheets.models import Cell, SheetSource, SheetWindow
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.erased_people import ErasedPeople
 
 READS_OF_AN_EDITED_SHEET = 3

@@ -12,9 +12,9 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.errors import CheerfulError
 from cheerful_pipelines.core.logs import get_logger
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.import_plan import is_as_read
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)

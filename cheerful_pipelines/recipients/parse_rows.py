@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, islice
 
 from cheerful_pipelines.core.addresses import address_key
+from cheerful_pipelines.google.sheets.a1 import cell_name
+from cheerful_pipelines.google.sheets.models import Cell
 from cheerful_pipelines.recipients.addresses_in_cells import (
     CellAddresses,
     cell_text,
@@ -15,8 +17,6 @@ from cheerful_pipelines.recipients.addresses_in_cells import (
 )
 from cheerful_pipelines.recipients.columns import HEADER_WITHIN_ROWS, find_columns
 from cheerful_pipelines.recipients.models import ParsedRecipient, ParsedSheet, RowProblem, SheetColumns
-from cheerful_pipelines.sheets.a1 import cell_name
-from cheerful_pipelines.sheets.models import Cell
 
 
 def parse_rows(

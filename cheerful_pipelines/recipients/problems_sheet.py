@@ -8,12 +8,12 @@ import re
 from collections.abc import Sequence
 from urllib.parse import quote
 
+from cheerful_pipelines.google.sheets.keyed_tab import KEY_HEADER, DesiredTab
+from cheerful_pipelines.google.sheets.models import SheetWindow
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.google.sheets.write_tabs import WrittenTabs, refuse_source_tab, write_tabs
 from cheerful_pipelines.recipients.import_report import PROBLEM_WORDS
 from cheerful_pipelines.recipients.models import ProblemKind, RowProblem
-from cheerful_pipelines.sheets.keyed_tab import KEY_HEADER, DesiredTab
-from cheerful_pipelines.sheets.models import SheetWindow
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.sheets.write_tabs import WrittenTabs, refuse_source_tab, write_tabs
 
 TAB_TITLE = "Cheerful problems"
 SHOWN: tuple[ProblemKind, ...] = ("rejected", "duplicate", "extra_address", "error_cell")

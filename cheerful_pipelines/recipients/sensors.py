@@ -7,6 +7,7 @@ import dagster as dg
 
 from cheerful_pipelines.core.errors import CheerfulError, SlowCallError, TransientError
 from cheerful_pipelines.core.logs import get_logger
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.orchestration.failures import failure_class_of, told
 from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.orchestration.retries import RETRIES, Work, WorkFailure, may_be_tried
@@ -15,7 +16,6 @@ from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Tick, work_sensor
 from cheerful_pipelines.recipients.models import SheetWatch
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 logger = get_logger(__name__)

@@ -21,12 +21,12 @@ from cheerful_pipelines.cli import app
 from cheerful_pipelines.core.errors import CheerfulError
 from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.gmail.gmail_client import GmailClients
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.recipients.import_plan import plan_import
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.process import process_campaign

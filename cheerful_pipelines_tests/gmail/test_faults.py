@@ -38,7 +38,7 @@ def mailbox(
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backoff is real in production and only costs time here."""
     monkeypatch.setattr("cheerful_pipelines.google.patience._wait", lambda _state: 0.0)
-    monkeypatch.setattr("cheerful_pipelines.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("cheerful_pipelines.google.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
 
 
 def _fill(mailbox: Mailbox, count: int, *, first: int = 0) -> None:

@@ -154,7 +154,7 @@ def test_a_mailbox_that_answers_five_hundred_fails_the_run_and_not_the_others(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("cheerful_pipelines.google.patience._wait", lambda _state: 0.0)
-    monkeypatch.setattr("cheerful_pipelines.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("cheerful_pipelines.google.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
     monkeypatch.setattr(dg.RetryPolicy, "calculate_delay", lambda _self, _attempt: 0.0)
     target = installation.campaigns.account("max")
     original = installation.clients.client

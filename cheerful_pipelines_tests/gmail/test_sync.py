@@ -31,7 +31,7 @@ def mailbox(google: LocalGoogleAdmin, google_settings: Settings, database: Datab
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backoff is real in production and only costs time here."""
     monkeypatch.setattr("cheerful_pipelines.google.patience._wait", lambda _state: 0.0)
-    monkeypatch.setattr("cheerful_pipelines.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("cheerful_pipelines.google.quota.allowance.BURST_PAUSE_SECONDS", 0.0)
 
 
 def test_the_first_sync_lists_and_the_next_follow_history(mailbox: Mailbox) -> None:

@@ -12,8 +12,8 @@ from cheerful_pipelines.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.google import deadlines
 from cheerful_pipelines.google.deadlines import Limit, finish_within
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.gmail.mailbox import ADDRESS, Mailbox
@@ -149,7 +149,7 @@ def test_one_sheet_that_hangs_ends_at_the_limit(
         google.put_sheet(name, title=name, tabs={"T": [["a"]]})
     client = SheetsClient(google_settings, first_wait_seconds=0.0)
     client.drive_version("quick")
-    monkeypatch.setattr("cheerful_pipelines.sheets.sheets_client.POLL_SECONDS", SOON)
+    monkeypatch.setattr("cheerful_pipelines.google.sheets.sheets_client.POLL_SECONDS", SOON)
     google.inject_fault(path_contains="slow", kind=kind, lasting_seconds=300, byte_seconds=0.5)  # type: ignore[arg-type]
 
     assert seconds_until_slow(lambda: client.drive_version("slow", tries=1)) < 30

@@ -8,14 +8,14 @@ import pytest
 
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.lease_store import only_writer
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.assets import campaign_metrics, campaign_report, metrics_sheet, portfolio_metrics
 from cheerful_pipelines.metrics.checks import CHECKS
 from cheerful_pipelines.metrics.export import refuse_live_sheet_for_local_numbers
 from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.sheets.lease_store import only_writer
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.metrics.scenario import Scenario, Thread
 

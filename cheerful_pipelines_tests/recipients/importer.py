@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.recipients.assets import ASSETS
 from cheerful_pipelines.recipients.checks import CHECKS
@@ -19,7 +20,6 @@ from cheerful_pipelines.recipients.models import (
     StoredRecipient,
 )
 from cheerful_pipelines.recipients.store import RecipientStore
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 

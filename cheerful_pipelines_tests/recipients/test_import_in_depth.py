@@ -346,7 +346,7 @@ def test_a_sheet_edited_between_two_reads_is_read_again_as_one_moment(
     importer: Importer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A row put in above the second chunk would be read twice, or another one not at all."""
-    monkeypatch.setattr("cheerful_pipelines.sheets.sheets_client.ROWS_A_READ", 8)
+    monkeypatch.setattr("cheerful_pipelines.google.sheets.sheets_client.ROWS_A_READ", 8)
     importer.put(*PEOPLE)
     edited = []
     original = importer.sheets.read_ranges
@@ -403,7 +403,7 @@ def test_a_sheet_that_never_stands_still_is_passing_trouble(
 def test_answers_of_all_kinds_leave_the_list_as_before_or_as_after(
     importer: Importer, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], succeeds: bool
 ) -> None:
-    monkeypatch.setattr("cheerful_pipelines.sheets.sheets_client.ROWS_A_READ", 8)
+    monkeypatch.setattr("cheerful_pipelines.google.sheets.sheets_client.ROWS_A_READ", 8)
     importer.put(*PEOPLE)
     importer.run()
     importer.put(*PEOPLE[:19], ["New", "new@creator.example"])

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.core.errors import SheetContentError
+from cheerful_pipelines.google.sheets.models import Cell
 from cheerful_pipelines.recipients.diff import compare
 from cheerful_pipelines.recipients.import_plan import count_import
 from cheerful_pipelines.recipients.import_report import problems_as_markdown
 from cheerful_pipelines.recipients.models import ParsedSheet, Suppression
 from cheerful_pipelines.recipients.parse_rows import parse_rows
-from cheerful_pipelines.sheets.models import Cell
 from cheerful_pipelines_tests.recipients.importer import a_stored
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.errors import TransientError
+from cheerful_pipelines.google.sheets.models import Cell
 from cheerful_pipelines.recipients.diff import compare
 from cheerful_pipelines.recipients.parse_rows import parse_rows
 from cheerful_pipelines.recipients.store import OWN_WRITE_LASTS_AT_MOST, RecipientStore
-from cheerful_pipelines.sheets.models import Cell
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 from cheerful_pipelines_tests.recipients.importer import a_record

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import dagster as dg
 
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.assets import ASSETS
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 

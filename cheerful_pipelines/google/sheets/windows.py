@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cheerful_pipelines.core.errors import NotFoundError, SheetContentError
-from cheerful_pipelines.sheets.models import SheetSource, SheetWindow, TabProperties
+from cheerful_pipelines.google.sheets.models import SheetSource, SheetWindow, TabProperties
 
 _CORNER = r"\$?(?:[A-Za-z]{1,3}(?:\$?[1-9]\d{0,7})?|[1-9]\d{0,7})"
 _A1 = re.compile(f"{_CORNER}(?::{_CORNER})?")  # longer words are names: no sheet has a column PEOPLE

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.core.errors import SheetContentError
-from cheerful_pipelines.sheets.a1 import column_letter
-from cheerful_pipelines.sheets.keyed_tab import (
+from cheerful_pipelines.google.sheets.a1 import column_letter
+from cheerful_pipelines.google.sheets.keyed_tab import (
     CellWrite,
     DesiredTab,
     as_ranges,
@@ -16,7 +16,7 @@ from cheerful_pipelines.sheets.keyed_tab import (
     same,
     shown_rows,
 )
-from cheerful_pipelines.sheets.models import Cell
+from cheerful_pipelines.google.sheets.models import Cell
 
 Grid = list[list[Cell]]
 

@@ -21,7 +21,7 @@ from cheerful_pipelines.core.errors import (
     TransientError,
 )
 from cheerful_pipelines.google.reasons import BY_DAY, BY_MINUTE, seconds_until_days_end
-from cheerful_pipelines.retry_after import retry_after_seconds
+from cheerful_pipelines.google.retry_after import retry_after_seconds
 
 _RECONNECT = "Connect the account again: cheerful accounts add."
 

@@ -5,7 +5,7 @@ from typing import Literal
 import sqlalchemy as sa
 
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS
-from cheerful_pipelines.quota.allowance import (
+from cheerful_pipelines.google.quota.allowance import (
     LONGEST_EXPIRY_SECONDS,
     WINDOW_SECONDS,
     Allowance,

@@ -15,8 +15,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.core.errors import SheetContentError
-from cheerful_pipelines.sheets.a1 import cell_name, quote_tab
-from cheerful_pipelines.sheets.models import Cell
+from cheerful_pipelines.google.sheets.a1 import cell_name, quote_tab
+from cheerful_pipelines.google.sheets.models import Cell
 
 KEY_HEADER = "Key"
 """Header of the key column in every tab of ours.

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.core.errors import SheetContentError
-from cheerful_pipelines.sheets.a1 import quote_tab
-from cheerful_pipelines.sheets.keyed_tab import (
+from cheerful_pipelines.google.sheets.a1 import quote_tab
+from cheerful_pipelines.google.sheets.keyed_tab import (
     KEY_HEADER,
     CellWrite,
     DesiredTab,
@@ -18,8 +18,8 @@ from cheerful_pipelines.sheets.keyed_tab import (
     needed_size,
     plan_writes,
 )
-from cheerful_pipelines.sheets.models import Cell, SheetWindow, TabProperties
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.google.sheets.models import Cell, SheetWindow, TabProperties
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 
 _CELLS_A_REQUEST = 20_000  # well below the 2 MB that Google recommends
 _SPARE_ROWS = 200

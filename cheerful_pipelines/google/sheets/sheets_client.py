@@ -23,16 +23,16 @@ from cheerful_pipelines.core.errors import (
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, POLL_SECONDS, Limit, finish_within
 from cheerful_pipelines.google.patience import Patience
-from cheerful_pipelines.quota.allowance import Allowance
-from cheerful_pipelines.quota.sheets_store import CallKind, sheets_allowances
-from cheerful_pipelines.sheets.a1 import cell_name, quote_tab
-from cheerful_pipelines.sheets.models import Cell, SheetSource, SheetWindow, TabProperties
-from cheerful_pipelines.sheets.sheets_errors import error_of_file
-from cheerful_pipelines.sheets.windows import find_window
+from cheerful_pipelines.google.quota.allowance import Allowance
+from cheerful_pipelines.google.quota.sheets_store import CallKind, sheets_allowances
+from cheerful_pipelines.google.sheets.a1 import cell_name, quote_tab
+from cheerful_pipelines.google.sheets.models import Cell, SheetSource, SheetWindow, TabProperties
+from cheerful_pipelines.google.sheets.sheets_errors import error_of_file
+from cheerful_pipelines.google.sheets.windows import find_window
 from cheerful_pipelines.storage.engine import Database, transaction_is_open
 
 if TYPE_CHECKING:
-    from cheerful_pipelines.sheets.sheets_session import SheetsSession
+    from cheerful_pipelines.google.sheets.sheets_session import SheetsSession
 
 MAX_TRIES = 4
 LONGEST_WAIT_SECONDS = 60.0
@@ -290,7 +290,7 @@ class SheetsClient:
     def _signed_in(self) -> "SheetsSession":
         with self._lock:
             if self._session is None:
-                from cheerful_pipelines.sheets.sheets_session import open_session
+                from cheerful_pipelines.google.sheets.sheets_session import open_session
 
                 self._session = open_session(self._settings)
             return self._session

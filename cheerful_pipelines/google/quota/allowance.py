@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from cheerful_pipelines.core.errors import ThrottledError
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS
-from cheerful_pipelines.quota.learning import BURST_PAUSE_SECONDS, Learned, after_refusal, after_use
+from cheerful_pipelines.google.quota.learning import BURST_PAUSE_SECONDS, Learned, after_refusal, after_use
 
 WINDOW_SECONDS = 60.0
 

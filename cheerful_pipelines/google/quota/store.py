@@ -5,7 +5,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from cheerful_pipelines.google.deadlines import LONGEST_CALL_SECONDS
-from cheerful_pipelines.quota.allowance import (
+from cheerful_pipelines.google.quota.allowance import (
     LONGEST_EXPIRY_SECONDS,
     WINDOW_SECONDS,
     Grant,
@@ -13,7 +13,7 @@ from cheerful_pipelines.quota.allowance import (
     lowered,
     room,
 )
-from cheerful_pipelines.quota.learning import GROWTH_SECONDS, Learned, after_refusal, after_use
+from cheerful_pipelines.google.quota.learning import GROWTH_SECONDS, Learned, after_refusal, after_use
 from cheerful_pipelines.storage.engine import Database
 
 _LOCK = 4_201_002  # any fixed number: grants are made one after the other, or two could take the last units

@@ -17,9 +17,9 @@ from cheerful_pipelines.core.errors import (
     TransientError,
 )
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.models import Cell, SheetSource
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.sheets.models import Cell, SheetSource
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.storage.engine import Database
 
 ROWS = [["Name", "Email", "Followers"], ["Ana", "ana@creator.example", 12000], [], ["Bo", "", True]]
@@ -77,7 +77,7 @@ def test_chunks_of_any_size_give_the_same_rows(
 ) -> None:
     rows = [["a"], [], ["b"], *([] for _ in range(blanks)), ["c"], ["d"]]
     google.put_sheet("long", title="Long", tabs={"Long": rows})
-    monkeypatch.setattr("cheerful_pipelines.sheets.sheets_client.ROWS_A_READ", step)
+    monkeypatch.setattr("cheerful_pipelines.google.sheets.sheets_client.ROWS_A_READ", step)
 
     assert _rows(sheets, "long") == rows
 
@@ -88,7 +88,7 @@ def test_a_chunk_that_is_asked_for_again_skips_and_doubles_no_row(
 ) -> None:
     rows = [[f"p{number}"] for number in range(50)]
     google.put_sheet("long", title="Long", tabs={"Long": rows})
-    monkeypatch.setattr("cheerful_pipelines.sheets.sheets_client.ROWS_A_READ", 7)
+    monkeypatch.setattr("cheerful_pipelines.google.sheets.sheets_client.ROWS_A_READ", 7)
     window = sheets.locate(SheetSource(spreadsheet_id="long"))
     stream = sheets.rows(window)
     read = [next(stream) for _ in range(10)]

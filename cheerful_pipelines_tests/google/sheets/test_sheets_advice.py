@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from cheerful_pipelines.core.errors import CheerfulError, TransientError
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google import reasons
+from cheerful_pipelines.google.sheets.models import SheetSource
+from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.google.sheets.sheets_errors import error_of_answer, login_error
+from cheerful_pipelines.google.sheets.sheets_session import SheetsSession
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.orchestration.failures import failure_class_of
 from cheerful_pipelines.orchestration.retries import wait_after
-from cheerful_pipelines.sheets.models import SheetSource
-from cheerful_pipelines.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.sheets.sheets_errors import error_of_answer, login_error
-from cheerful_pipelines.sheets.sheets_session import SheetsSession
 
 SHARE, DRIVE = "press Share, and let in", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 

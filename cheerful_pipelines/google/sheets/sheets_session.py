@@ -18,8 +18,8 @@ from google.oauth2.service_account import Credentials as ServiceAccountCredentia
 
 from cheerful_pipelines.core.errors import CheerfulError, ConfigurationError, TransientError
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.sheets.sheets_errors import error_of_answer, login_error
 from cheerful_pipelines.google.watched_requests import watched
-from cheerful_pipelines.sheets.sheets_errors import error_of_answer, login_error
 
 SCOPES = (
     "https://www.googleapis.com/auth/spreadsheets",

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.quota.allowance import (
+from cheerful_pipelines.google.quota.allowance import (
     POLLING_UNITS,
     WINDOW_SECONDS,
     Allowance,
@@ -20,8 +20,8 @@ from cheerful_pipelines.quota.allowance import (
     Refusal,
     room,
 )
-from cheerful_pipelines.quota.sheets_store import SheetsCallStore, sheets_allowances
-from cheerful_pipelines.quota.store import QuotaStore
+from cheerful_pipelines.google.quota.sheets_store import SheetsCallStore, sheets_allowances
+from cheerful_pipelines.google.quota.store import QuotaStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import an_account
 

@@ -28,7 +28,7 @@ from cheerful_pipelines.google.reasons import (
     google_answer,
     seconds_until_days_end,
 )
-from cheerful_pipelines.retry_after import retry_after_seconds
+from cheerful_pipelines.google.retry_after import retry_after_seconds
 
 SCOPE_NAMES = "spreadsheets and drive.metadata.readonly"
 SHEET_TYPE = "application/vnd.google-apps.spreadsheet"

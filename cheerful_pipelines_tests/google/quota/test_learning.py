@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.core.errors import ThrottledError
-from cheerful_pipelines.quota.allowance import POLLING_UNITS, Allowance, Grant, MemoryLedger, Refusal
-from cheerful_pipelines.quota.learning import LOWEST_SHARE, SMALLEST_BATCH, Learned, after_refusal, after_use
-from cheerful_pipelines.quota.store import QuotaStore
+from cheerful_pipelines.google.quota.allowance import POLLING_UNITS, Allowance, Grant, MemoryLedger, Refusal
+from cheerful_pipelines.google.quota.learning import LOWEST_SHARE, SMALLEST_BATCH, Learned, after_refusal, after_use
+from cheerful_pipelines.google.quota.store import QuotaStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import an_account
-from cheerful_pipelines_tests.quota.test_allowance import Clock
+from cheerful_pipelines_tests.google.quota.test_allowance import Clock
 
 PRICE = 20
 

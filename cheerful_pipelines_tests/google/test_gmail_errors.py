@@ -16,7 +16,7 @@ from cheerful_pipelines.core.errors import (
     ThrottledError,
     TransientError,
 )
-from cheerful_pipelines.gmail.google_errors import error_from_answer, error_from_refresh, seconds_until_days_end
+from cheerful_pipelines.google.gmail_errors import error_from_answer, error_from_refresh, seconds_until_days_end
 
 
 def answered(status: int, reason: str = "", message: str = "", *, detail: str = "") -> CheerfulError:
