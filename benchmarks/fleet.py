@@ -22,9 +22,9 @@ from benchmarks.idle import cpu_seconds
 from benchmarks.system import System, until
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.settings import Settings, load_settings
-from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import Delivery
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database

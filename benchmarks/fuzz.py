@@ -27,10 +27,10 @@ with atheris.instrument_imports(include=["cheerful_pipelines"]):
     from cheerful_pipelines.core.addresses import address_key
     from cheerful_pipelines.core.errors import CheerfulError
     from cheerful_pipelines.core.redaction import without_addresses
-    from cheerful_pipelines.gmail.address_headers import mailboxes
-    from cheerful_pipelines.gmail.html_text import html_to_text
-    from cheerful_pipelines.gmail.parse_message import parse_message
     from cheerful_pipelines.google.retry_after import retry_after_seconds
+    from cheerful_pipelines.mail.address_headers import mailboxes
+    from cheerful_pipelines.mail.html_text import html_to_text
+    from cheerful_pipelines.mail.parse_message import parse_message
     from cheerful_pipelines.recipients.addresses_in_cells import read_address_cell
     from cheerful_pipelines.recipients.columns import header_key
     from cheerful_pipelines.recipients.parse_rows import parse_rows

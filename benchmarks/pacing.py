@@ -22,11 +22,11 @@ from servers import servers
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.gmail.gmail_client import GmailClients
-from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import MailboxSync
-from cheerful_pipelines.gmail.sync_reports import SyncReport
 from cheerful_pipelines.local_google.admin import Delivery, LocalGoogleAdmin
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
+from cheerful_pipelines.mail.gmail.sync import MailboxSync
+from cheerful_pipelines.mail.gmail.sync_reports import SyncReport
+from cheerful_pipelines.mail.store import MailStore
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database

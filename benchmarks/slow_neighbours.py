@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from benchmarks.system import System, until
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.gmail.sensors import MAILBOXES_A_TICK, POLL_SECONDS_A_TICK, POLLS_AT_ONCE
+from cheerful_pipelines.mail.gmail.sensors import MAILBOXES_A_TICK, POLL_SECONDS_A_TICK, POLLS_AT_ONCE
 from cheerful_pipelines.orchestration.side_by_side import whom_to_poll
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_message

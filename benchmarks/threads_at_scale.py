@@ -20,8 +20,8 @@ import sqlalchemy as sa
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.campaigns.store import database_of_campaign
 from cheerful_pipelines.core.batches import in_batches
-from cheerful_pipelines.gmail.models import FetchedMessage
-from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.mail.models import FetchedMessage
+from cheerful_pipelines.mail.store import MailStore
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database

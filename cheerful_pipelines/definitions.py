@@ -11,10 +11,10 @@ from cheerful_pipelines.campaigns.sensors import SENSORS as CAMPAIGN_SENSORS
 from cheerful_pipelines.classification.assets import ASSETS as CLASSIFICATION_ASSETS
 from cheerful_pipelines.classification.checks import CHECKS as CLASSIFICATION_CHECKS
 from cheerful_pipelines.classification.sensors import SENSORS as CLASSIFICATION_SENSORS
-from cheerful_pipelines.gmail.assets import ASSETS as GMAIL_ASSETS
-from cheerful_pipelines.gmail.checks import CHECKS as GMAIL_CHECKS
-from cheerful_pipelines.gmail.sensors import JOBS as GMAIL_JOBS
-from cheerful_pipelines.gmail.sensors import SENSORS as GMAIL_SENSORS
+from cheerful_pipelines.mail.gmail.assets import ASSETS as GMAIL_ASSETS
+from cheerful_pipelines.mail.gmail.checks import CHECKS as GMAIL_CHECKS
+from cheerful_pipelines.mail.gmail.sensors import JOBS as GMAIL_JOBS
+from cheerful_pipelines.mail.gmail.sensors import SENSORS as GMAIL_SENSORS
 from cheerful_pipelines.metrics.assets import ASSETS as METRIC_ASSETS
 from cheerful_pipelines.metrics.checks import CHECKS as METRIC_CHECKS
 from cheerful_pipelines.metrics.sensors import SENSORS as METRIC_SENSORS

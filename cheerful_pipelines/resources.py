@@ -26,8 +26,8 @@ from cheerful_pipelines.storage.row_security import row_security_problems
 
 if TYPE_CHECKING:
     from cheerful_pipelines.classification.classify import Classifier
-    from cheerful_pipelines.gmail.gmail_client import GmailClients
     from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+    from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 
 
 @lru_cache(maxsize=1)
@@ -48,7 +48,7 @@ def _blobs() -> BlobStore:
 
 @lru_cache(maxsize=1)
 def _gmail_clients() -> "GmailClients":
-    from cheerful_pipelines.gmail.gmail_client import GmailClients
+    from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 
     return GmailClients(load_settings(), _database().for_every_client())
 

@@ -11,7 +11,7 @@ from multiprocessing.process import BaseProcess
 
 _FORKS = get_context("forkserver")
 _FORKS.set_forkserver_preload(
-    ["cheerful_pipelines_tests.gmail.worker_to_kill", "cheerful_pipelines_tests.recipients.worker_to_kill"]
+    ["cheerful_pipelines_tests.mail.gmail.worker_to_kill", "cheerful_pipelines_tests.recipients.worker_to_kill"]
 )
 
 

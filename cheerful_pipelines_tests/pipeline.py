@@ -11,8 +11,8 @@ from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.definitions import build_defs
-from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 

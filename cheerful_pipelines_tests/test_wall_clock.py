@@ -14,9 +14,9 @@ from cheerful_pipelines.classification.llm_classifier import LlmClassifier, LlmO
 from cheerful_pipelines.classification.models import CallFailed
 from cheerful_pipelines.core.errors import SlowCallError, TransientError
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.gmail.connection import WatchedHttp
 from cheerful_pipelines.google.deadlines import Limit, WatchedConnection, finish_within
 from cheerful_pipelines.google.watched_requests import watched
+from cheerful_pipelines.mail.gmail.connection import WatchedHttp
 from cheerful_pipelines.web import sign_in
 from cheerful_pipelines.web.provider import call
 from cheerful_pipelines.web.tokens import TokenReader

@@ -16,7 +16,7 @@ from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.core.short_names import require_short_name
-from cheerful_pipelines.gmail.credentials import FIELDS, missing_fields
+from cheerful_pipelines.mail.gmail.credentials import FIELDS, missing_fields
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.secrets import key_id
 
@@ -110,7 +110,7 @@ def connect(
     replace_address: _REPLACE = False,
 ) -> None:
     """Sign in to a mailbox in the browser and connect it."""
-    from cheerful_pipelines.gmail.browser_login import authorize
+    from cheerful_pipelines.mail.gmail.browser_login import authorize
 
     wanted = _Wanted(alias, client, address, tuple(send_as or ()), scope, replace_address)
     _check(wanted)
@@ -135,8 +135,8 @@ def rotate_key() -> None:
 @app.command("reparse")
 def reparse(alias: Annotated[str, typer.Argument(help="The account.")]) -> None:
     """Read stored mail again that an older version of the parser read. Asks nothing of Gmail."""
-    from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
-    from cheerful_pipelines.gmail.store import MailStore
+    from cheerful_pipelines.mail.dead_letter_store import DeadLetterStore
+    from cheerful_pipelines.mail.store import MailStore
     from cheerful_pipelines.storage.blobs import BlobStore
 
     account = campaign_store().account(alias)
@@ -179,9 +179,9 @@ def _check(wanted: _Wanted) -> None:
 
 def _keep(wanted: _Wanted, credentials: str) -> None:
     """Prove the credentials with a real call whose address must match, then store them."""
-    from cheerful_pipelines.gmail.browser_login import require_scope
-    from cheerful_pipelines.gmail.gmail_client import GmailClients
-    from cheerful_pipelines.gmail.sync import require_same_mailbox
+    from cheerful_pipelines.mail.gmail.browser_login import require_scope
+    from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
+    from cheerful_pipelines.mail.gmail.sync import require_same_mailbox
 
     store, settings = campaign_store(), load_settings()
     require_scope(json.loads(credentials).get("scopes"))

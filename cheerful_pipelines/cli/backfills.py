@@ -10,7 +10,7 @@ from cheerful_pipelines.cli.connections import campaign_store, database, shown_c
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import load_settings
-from cheerful_pipelines.gmail.gmail_client import GmailClients
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.operations.backfill_store import BackfillStore
 from cheerful_pipelines.operations.request_backfill import progress_in_words, request_backfill
 from cheerful_pipelines.storage.blobs import BlobStore

@@ -22,7 +22,7 @@ from cheerful_pipelines.storage.migrate import is_ahead, is_current
 from cheerful_pipelines.storage.row_security import row_security_problems
 
 if TYPE_CHECKING:
-    from cheerful_pipelines.gmail.gmail_client import GmailClient
+    from cheerful_pipelines.mail.gmail.gmail_client import GmailClient
 
 MOST_CLOCK_SECONDS = 5.0
 LEAST_FREE_GIGABYTES = 1.0
@@ -72,8 +72,8 @@ def _checks() -> Iterator[Check]:
         accounts, campaigns = [one for one in store.accounts() if one.replaced_at is None], store.campaigns()
     except CheerfulError:
         return  # said above; what follows needs the registry
-    from cheerful_pipelines.gmail.gmail_client import GmailClients
     from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+    from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 
     clients = GmailClients(load_settings(), database)
     for account in accounts:
@@ -144,7 +144,7 @@ def _row_security() -> str:
 
 def _mailbox(client: "GmailClient") -> str:
     """A real call; then what the person has granted, which must be reading and should be no more."""
-    from cheerful_pipelines.gmail import browser_login
+    from cheerful_pipelines.mail.gmail import browser_login
 
     messages = client.profile().messages_total
     granted = client.granted_scopes()

@@ -10,9 +10,9 @@ from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.estimate import pending_work
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.gmail.gmail_client import GmailClients
-from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import MailboxSync
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
+from cheerful_pipelines.mail.gmail.sync import MailboxSync
+from cheerful_pipelines.mail.store import MailStore
 from cheerful_pipelines.operations.models import BackfillEstimate, BackfillPlan
 from cheerful_pipelines.orchestration.partitions import account_and_month
 

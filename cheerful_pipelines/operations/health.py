@@ -8,7 +8,7 @@ from cheerful_pipelines.classification.choice import chosen_classifier
 from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.gmail.parse_message import PARSER_VERSION
+from cheerful_pipelines.mail.parse_message import PARSER_VERSION
 from cheerful_pipelines.metrics.count_campaign import definitions_in_force
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.health_store import HealthStore

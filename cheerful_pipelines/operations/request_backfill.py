@@ -11,8 +11,8 @@ from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.gmail.gmail_client import GmailClients
-from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
+from cheerful_pipelines.mail.store import MailStore
 from cheerful_pipelines.operations.backfill_plan import plan_backfill
 from cheerful_pipelines.operations.backfill_store import BackfillStore
 from cheerful_pipelines.operations.estimate_backfill import estimate_backfill

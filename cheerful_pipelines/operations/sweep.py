@@ -1,6 +1,6 @@
 """Raw mail that no row names: found, set aside, and deleted a day later.
 
-Bytes are stored before their row (gmail/store.py), so a crash in between leaves some, and so may an erasure or a
+Bytes are stored before their row (mail/store.py), so a crash in between leaves some, and so may an erasure or a
 deletion by age. A blob may also wait for its row right now, and the same mail may be stored again at any moment. So
 nothing is deleted where `put` could still find it: it is set aside first, where `get` sees it and `put` does not, and
 comes back if a row names it later. No lock is needed, and no transaction is open while the store is asked.

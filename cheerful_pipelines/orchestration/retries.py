@@ -9,7 +9,7 @@ Four numbers are apart from this table, each because it answers another question
 |---|---|---|
 | tries of one call (Gmail 8, Sheets 4, LLM 4) | the clients | seconds, within one call; the run does not notice |
 | tries of one step (3) | failures.py, RetryPolicy | seconds, within one run of one unit; runs of many units have none |
-| dead letters (10 minutes to a day) | gmail/dead_letter_store.py | one message; its mailbox goes on |
+| dead letters (10 minutes to a day) | mail/dead_letter_store.py | one message; its mailbox goes on |
 | interrupted and crashed runs (2), code location away (120) | dagster.yaml | Dagster's own, before this table applies |
 """
 

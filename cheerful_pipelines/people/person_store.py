@@ -16,7 +16,7 @@ from cheerful_pipelines.storage.erased_people import address_hash
 from cheerful_pipelines.storage.schema.campaigns import gmail_account, gmail_account_identity
 from cheerful_pipelines.storage.schema.people import person_request
 
-_INGEST_LOCK = 4_201_001  # the one of gmail/store.py: no mail is stored while mail is removed
+_INGEST_LOCK = 4_201_001  # the one of mail/store.py: no mail is stored while mail is removed
 
 _FORMS = sa.text("""
     select distinct lower(f) from (

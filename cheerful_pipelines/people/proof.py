@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.core.errors import NotFoundError, PermanentError, PoisonError
-from cheerful_pipelines.gmail.parse_message import parse_message
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.mail.parse_message import parse_message
 from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
 from cheerful_pipelines.operations.sweep import blobs_without_rows
 from cheerful_pipelines.people.models import Person, Proof

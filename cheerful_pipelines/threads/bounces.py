@@ -12,7 +12,7 @@ from email.message import Message
 from typing import Literal
 
 from cheerful_pipelines.core.addresses import address_key
-from cheerful_pipelines.gmail.address_headers import mailboxes
+from cheerful_pipelines.mail.address_headers import mailboxes
 from cheerful_pipelines.threads import report_text
 from cheerful_pipelines.threads.mail_parts import header_text, payload_of, read_parts, text_of, walk
 from cheerful_pipelines.threads.models import FailedRecipient

@@ -12,7 +12,7 @@ from email.header import decode_header
 from email.message import Message
 from email.parser import BytesHeaderParser
 
-from cheerful_pipelines.gmail.encoded_words import is_decodable
+from cheerful_pipelines.mail.encoded_words import is_decodable
 
 _LONGEST_MAIL = 1_000_000
 """A report says what failed at its top; below stands a copy of the mail, with all that was attached to it."""

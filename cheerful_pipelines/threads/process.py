@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.core.errors import NotFoundError, PermanentError, StaleStateError
 from cheerful_pipelines.core.logs import get_logger
-from cheerful_pipelines.gmail.models import MessageEvent, StoredMessage
+from cheerful_pipelines.mail.models import MessageEvent, StoredMessage
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadFacts, ThreadKey, attribute
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations

@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-from cheerful_pipelines.gmail.html_text import bounded_html
-from cheerful_pipelines.gmail.visibility import VOID, Visibility
+from cheerful_pipelines.mail.html_text import bounded_html
+from cheerful_pipelines.mail.visibility import VOID, Visibility
 
 _HIDDEN = frozenset(("style", "script", "head", "title", "template", "noscript"))
 _BLOCKS = frozenset(

@@ -10,7 +10,7 @@ file, and its patterns backtrack (`benchmarks/threads_on_real_mail.py` prints bo
 import re
 from dataclasses import dataclass
 
-from cheerful_pipelines.gmail.html_text import html_to_text
+from cheerful_pipelines.mail.html_text import html_to_text
 from cheerful_pipelines.threads import quote_phrases as phrases
 from cheerful_pipelines.threads.quoted_html import html_without_quotation
 

@@ -7,9 +7,9 @@ The order of the questions is the rule: whose, then report, calendar and automat
 import re
 
 from cheerful_pipelines.core.errors import PoisonError
-from cheerful_pipelines.gmail.mail_limits import MAX_ID_BYTES
-from cheerful_pipelines.gmail.models import StoredMessage
-from cheerful_pipelines.poison import one_message
+from cheerful_pipelines.mail.mail_limits import MAX_ID_BYTES
+from cheerful_pipelines.mail.models import StoredMessage
+from cheerful_pipelines.mail.poison import one_message
 from cheerful_pipelines.threads import auto_replies, bounces, quoted_text
 from cheerful_pipelines.threads.models import Direction, MessageKind, MessageReading
 

@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.core.errors import PermanentError, PoisonError
 from cheerful_pipelines.core.logs import get_logger
-from cheerful_pipelines.gmail.models import StoredMessage
-from cheerful_pipelines.gmail.parse_message import parse_message
-from cheerful_pipelines.poison import one_message
+from cheerful_pipelines.mail.models import StoredMessage
+from cheerful_pipelines.mail.parse_message import parse_message
+from cheerful_pipelines.mail.poison import one_message
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadKey
 from cheerful_pipelines.threads.models import ThreadState

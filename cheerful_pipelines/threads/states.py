@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.gmail.models import MessageEvent, StoredMessage
+from cheerful_pipelines.mail.models import MessageEvent, StoredMessage
 from cheerful_pipelines.threads.models import MessageReading, ThreadDocument, ThreadMessage
 from cheerful_pipelines.threads.reading import READER_VERSION, direction_of
 

@@ -15,8 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.core.errors import NotFoundError, StaleStateError
-from cheerful_pipelines.gmail.dead_letter_store import bury
-from cheerful_pipelines.gmail.models import MessageEvent, ParsedMessage, StoredMessage
+from cheerful_pipelines.mail.dead_letter_store import bury
+from cheerful_pipelines.mail.models import MessageEvent, ParsedMessage, StoredMessage
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.outcome_news import note_recipients, note_threads
 from cheerful_pipelines.storage.schema.campaigns import (

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.errors import ConfigurationError, NotFoundError, PermanentError
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.gmail.gmail_client import GmailClients
-from cheerful_pipelines.gmail.store import MailStore
-from cheerful_pipelines.gmail.sync import MailboxSync
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
+from cheerful_pipelines.mail.gmail.sync import MailboxSync
+from cheerful_pipelines.mail.store import MailStore
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.blobs import BlobStore

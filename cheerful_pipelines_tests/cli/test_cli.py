@@ -20,9 +20,9 @@ from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.cli import app
 from cheerful_pipelines.core.errors import CheerfulError
 from cheerful_pipelines.core.settings import load_settings
-from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.recipients.import_plan import plan_import

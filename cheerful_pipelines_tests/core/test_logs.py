@@ -26,7 +26,7 @@ from cheerful_pipelines.core.logs import get_logger, log_fields
 from cheerful_pipelines.orchestration.run_fields import name_runs_in_logs
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-logger = get_logger("cheerful_pipelines.gmail.test")
+logger = get_logger("cheerful_pipelines.mail.gmail.test")
 
 
 @pytest.fixture

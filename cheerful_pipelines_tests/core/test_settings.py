@@ -16,8 +16,8 @@ from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.kept_keys import kept_keys
 from cheerful_pipelines.core.production_rules import weak_key
 from cheerful_pipelines.core.settings import Settings, load_settings
-from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.storage.engine import Database
 
 

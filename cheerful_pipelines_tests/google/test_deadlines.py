@@ -8,15 +8,15 @@ import pytest
 
 from cheerful_pipelines.core.errors import SlowCallError, ThrottledError
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.gmail import gmail_client as gmail_client_module
-from cheerful_pipelines.gmail.gmail_client import GmailClients
 from cheerful_pipelines.google import deadlines
 from cheerful_pipelines.google.deadlines import Limit, finish_within
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.mail.gmail import gmail_client as gmail_client_module
+from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines_tests.gmail.mailbox import ADDRESS, Mailbox
+from cheerful_pipelines_tests.mail.gmail.mailbox import ADDRESS, Mailbox
 
 SOON = 0.5
 """A limit for tests; what they inject lasts far longer, so that a busy machine changes no result."""

@@ -18,9 +18,9 @@ SECRETS = (
     "infra/stg/secrets.env", "infra/k8s/secrets.yaml", "infra/celery/.env", "infra/service-account.json",
     ".cheerful/keys.env", ".cheerful/supervisor.json", ".cheerful/blobs/raw/ab/abcd.zst", ".git/config",
     ".git/objects/ab/cdef", "credentials.json", "client_secret.json", "token.pickle", "id_rsa", "backup/cheerful.dump",
-    "cheerful_pipelines/.env", "cheerful_pipelines/keys.env", "cheerful_pipelines/gmail/credentials.json",
+    "cheerful_pipelines/.env", "cheerful_pipelines/keys.env", "cheerful_pipelines/mail/gmail/credentials.json",
     "cheerful_pipelines/classification/service-account.json", "cheerful_pipelines/demo/phrases/token.json",
-    "cheerful_pipelines/storage/dump.sql", "cheerful_pipelines/mail.eml", "cheerful_pipelines/gmail/key.pem",
+    "cheerful_pipelines/storage/dump.sql", "cheerful_pipelines/mail.eml", "cheerful_pipelines/mail/gmail/key.pem",
     ".venv/lib/site-packages/x.py", "shared/data/mail.mbox", "cheerful_pipelines_tests/test_x.py", "benchmarks/x.py",
 )  # fmt: skip
 

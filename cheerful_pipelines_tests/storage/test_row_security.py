@@ -21,9 +21,10 @@ from cheerful_pipelines.classification import llm_store as llm_stores
 from cheerful_pipelines.classification import store as verdict_stores
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import load_settings
-from cheerful_pipelines.gmail import dead_letter_store, integrity_store, scope_store
-from cheerful_pipelines.gmail import store as mail_stores
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
+from cheerful_pipelines.mail import dead_letter_store, integrity_store
+from cheerful_pipelines.mail import store as mail_stores
+from cheerful_pipelines.mail.scope import scope_store
 from cheerful_pipelines.metrics import fact_store, outcome_store
 from cheerful_pipelines.metrics import store as metric_stores
 from cheerful_pipelines.operations import backfill_store, health_store

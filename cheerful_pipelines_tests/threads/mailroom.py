@@ -10,9 +10,9 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.core.addresses import address_key
-from cheerful_pipelines.gmail.models import FetchedMessage, LabelChange, StoredMessage
-from cheerful_pipelines.gmail.parse_message import parse_message
-from cheerful_pipelines.gmail.store import MailStore
+from cheerful_pipelines.mail.models import FetchedMessage, LabelChange, StoredMessage
+from cheerful_pipelines.mail.parse_message import parse_message
+from cheerful_pipelines.mail.store import MailStore
 from cheerful_pipelines.metrics.count_campaign import count_campaign
 from cheerful_pipelines.storage.blobs import BlobStore, sha256_hex
 from cheerful_pipelines.storage.engine import Database

@@ -10,8 +10,8 @@ from random import Random
 from typing import Any, NamedTuple
 
 from cheerful_pipelines.core.addresses import address_key
-from cheerful_pipelines.gmail.parse_message import parse_message
-from cheerful_pipelines.gmail.store import canonical_key
+from cheerful_pipelines.mail.parse_message import parse_message
+from cheerful_pipelines.mail.store import canonical_key
 from cheerful_pipelines.storage.blobs import sha256_hex
 from cheerful_pipelines.threads.bounces import read_report
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations

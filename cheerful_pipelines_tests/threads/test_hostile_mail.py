@@ -2,8 +2,8 @@
 
 import pytest
 
-from cheerful_pipelines.gmail.html_text import html_to_text
-from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.mail.html_text import html_to_text
+from cheerful_pipelines.mail.parse_message import parse_message
 from cheerful_pipelines.threads.quoted_text import new_words
 from cheerful_pipelines.threads.reading import needs_raw, read_message
 from cheerful_pipelines_tests.threads.hostile_mail import hostile_mails

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.gmail.parse_message import message_ids, parse_message
+from cheerful_pipelines.mail.parse_message import message_ids, parse_message
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
 from cheerful_pipelines.threads.reply_tree import TreeMessage, reply_tree
 from cheerful_pipelines_tests.threads.real_mail import thread_sets

@@ -7,7 +7,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.gmail.models import MessageEvent
+from cheerful_pipelines.mail.models import MessageEvent
 from cheerful_pipelines.threads.attribution import CampaignScope, ThreadFacts, attribute
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
 from cheerful_pipelines.threads.reading import read_message

@@ -6,9 +6,9 @@ import pytest
 
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.core.errors import PoisonError
-from cheerful_pipelines.gmail.dead_letter_store import DeadLetterStore
-from cheerful_pipelines.gmail.models import ParsedMessage
-from cheerful_pipelines.gmail.parse_message import parse_message
+from cheerful_pipelines.mail.dead_letter_store import DeadLetterStore
+from cheerful_pipelines.mail.models import ParsedMessage
+from cheerful_pipelines.mail.parse_message import parse_message
 from cheerful_pipelines.people import proof
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database

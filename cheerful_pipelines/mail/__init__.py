@@ -1,0 +1,1 @@
+"""Mail as stored: models, MIME parsing, the store; below it Gmail, scope and the reading of one mail."""

@@ -1,5 +1,0 @@
-"""Fixtures that several of these files share."""
-
-from cheerful_pipelines_tests.gmail.test_gmail_assets import installation
-
-__all__ = ["installation"]
