@@ -31,13 +31,13 @@ with atheris.instrument_imports(include=["cheerful_pipelines"]):
     from cheerful_pipelines.mail.address_headers import mailboxes
     from cheerful_pipelines.mail.html_text import html_to_text
     from cheerful_pipelines.mail.parse_message import parse_message
+    from cheerful_pipelines.mail.reading.auto_replies import find_automatic, find_return
+    from cheerful_pipelines.mail.reading.bounces import read_report
+    from cheerful_pipelines.mail.reading.quoted_text import new_words
     from cheerful_pipelines.recipients.addresses_in_cells import read_address_cell
     from cheerful_pipelines.recipients.columns import header_key
     from cheerful_pipelines.recipients.parse_rows import parse_rows
     from cheerful_pipelines.storage.erased_people import addresses_in
-    from cheerful_pipelines.threads.auto_replies import find_automatic, find_return
-    from cheerful_pipelines.threads.bounces import read_report
-    from cheerful_pipelines.threads.quoted_text import new_words
     from cheerful_pipelines.web.roles import mutations_in
     from cheerful_pipelines.web.sessions import Sessions
 

@@ -16,13 +16,13 @@ from cheerful_pipelines.classification.normalise import normalise
 from cheerful_pipelines.classification.rules import findings, looks_like_instructions
 from cheerful_pipelines.core.redaction import without_addresses
 from cheerful_pipelines.google.retry_after import retry_after_seconds
+from cheerful_pipelines.mail.reading.read_message import read_message, wants_raw
 from cheerful_pipelines.recipients.addresses_in_cells import read_address_cell
 from cheerful_pipelines.recipients.columns import header_key
 from cheerful_pipelines.storage.erased_people import addresses_in
-from cheerful_pipelines.threads.reading import read_message, wants_raw
 from cheerful_pipelines.threads.subjects import base_subject
 from cheerful_pipelines_tests.hostile_mails import hostile_cells, hostile_mails
-from cheerful_pipelines_tests.threads.hostile_mail import hostile_mails as large_mails
+from cheerful_pipelines_tests.mail.reading.hostile_mail import hostile_mails as large_mails
 from cheerful_pipelines_tests.threads.mailroom import stored
 
 BAR_SECONDS = 0.5

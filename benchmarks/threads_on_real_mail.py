@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from cheerful_pipelines_tests.threads import real_mail  # noqa: E402
+from cheerful_pipelines_tests.mail.reading import real_mail  # noqa: E402
 
 
 def main() -> None:

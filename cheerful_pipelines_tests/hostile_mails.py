@@ -2,7 +2,7 @@
 """Mails and cells made to break, slow down or fill what reads and stores them: for drills, benchmarks and tests.
 
 `hostile_mails()` are more than 40 mails that a mailbox can really hold, each under 3 MB; of the same kinds but larger
-are those of `threads/hostile_mail.py`. All of them must be stored or become a dead letter of their own.
+are those of `mail/reading/hostile_mail.py`. All of them must be stored or become a dead letter of their own.
 """
 
 import base64

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.mail.reading.models import FailedRecipient
 from cheerful_pipelines.metrics.models import (
     BounceFact,
     CampaignFacts,
@@ -27,7 +28,6 @@ from cheerful_pipelines.storage.schema.classification import thread_override, th
 from cheerful_pipelines.storage.schema.mail import gmail_message, message, message_reading
 from cheerful_pipelines.storage.schema.recipients import campaign_recipient
 from cheerful_pipelines.storage.schema.threads import gmail_thread_state, thread_attribution
-from cheerful_pipelines.threads.models import FailedRecipient
 
 _RELATED = """
     with known as (select unnest(cast(:ids as bigint[])) as id),

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.classification.models import Label
-from cheerful_pipelines.threads.models import Direction, FailedRecipient, MessageKind
+from cheerful_pipelines.mail.reading.models import Direction, FailedRecipient, MessageKind
 
 Grain = Literal["campaign", "day", "sender", "step", "cohort"]
 

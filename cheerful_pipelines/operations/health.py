@@ -9,6 +9,7 @@ from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.mail.parse_message import PARSER_VERSION
+from cheerful_pipelines.mail.reading.read_message import READER_VERSION
 from cheerful_pipelines.metrics.count_campaign import definitions_in_force
 from cheerful_pipelines.operations.alert_store import AlertStore
 from cheerful_pipelines.operations.health_store import HealthStore
@@ -16,7 +17,6 @@ from cheerful_pipelines.operations.models import AccountHealth, FailedWork, Fail
 from cheerful_pipelines.orchestration.retries import WorkFailure
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.engine import Database
-from cheerful_pipelines.threads.reading import READER_VERSION
 
 
 def health_report(

@@ -15,11 +15,18 @@ from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.core.errors import NotFoundError, PermanentError, StaleStateError
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.mail.models import MessageEvent, StoredMessage
+from cheerful_pipelines.mail.reading.models import MessageReading
+from cheerful_pipelines.mail.reading.read_message import (
+    READER_VERSION,
+    direction_of,
+    is_unreadable,
+    read_or_mark,
+    wants_raw,
+)
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadFacts, ThreadKey, attribute
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
-from cheerful_pipelines.threads.models import MessageReading, ThreadAttribution
-from cheerful_pipelines.threads.reading import READER_VERSION, direction_of, is_unreadable, read_or_mark, wants_raw
+from cheerful_pipelines.threads.models import ThreadAttribution
 from cheerful_pipelines.threads.states import STATE_VERSION, StateVersion, fold
 from cheerful_pipelines.threads.store import CampaignWork, StoredVersion, ThreadAppend, ThreadStore
 from cheerful_pipelines.threads.subjects import SubjectThread, seeming_answers

@@ -10,11 +10,11 @@ from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.mail.models import StoredMessage
 from cheerful_pipelines.mail.parse_message import parse_message
 from cheerful_pipelines.mail.poison import one_message
+from cheerful_pipelines.mail.reading.read_message import read_or_mark, wants_raw
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.threads.attribution import ThreadKey
 from cheerful_pipelines.threads.models import ThreadState
 from cheerful_pipelines.threads.process import events_by_thread
-from cheerful_pipelines.threads.reading import read_or_mark, wants_raw
 from cheerful_pipelines.threads.states import STATE_VERSION, StateVersion, canonical_json, fold, state_hash
 from cheerful_pipelines.threads.store import ThreadStore
 

@@ -14,8 +14,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.mail.models import MessageEvent, StoredMessage
-from cheerful_pipelines.threads.models import MessageReading, ThreadDocument, ThreadMessage
-from cheerful_pipelines.threads.reading import READER_VERSION, direction_of
+from cheerful_pipelines.mail.reading.models import MessageReading
+from cheerful_pipelines.mail.reading.read_message import READER_VERSION, direction_of
+from cheerful_pipelines.threads.models import ThreadDocument, ThreadMessage
 
 STATE_VERSION = f"state-1/{READER_VERSION}"
 """Code version of every state: what made the document."""

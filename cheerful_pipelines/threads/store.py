@@ -17,6 +17,7 @@ from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.core.errors import NotFoundError, StaleStateError
 from cheerful_pipelines.mail.dead_letter_store import bury
 from cheerful_pipelines.mail.models import MessageEvent, ParsedMessage, StoredMessage
+from cheerful_pipelines.mail.reading.models import FailedRecipient, MessageReading
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.outcome_news import note_recipients, note_threads
 from cheerful_pipelines.storage.schema.campaigns import (
@@ -31,7 +32,7 @@ from cheerful_pipelines.storage.schema.recipients import campaign_recipient
 from cheerful_pipelines.storage.schema.threads import gmail_thread_state, thread_attribution
 from cheerful_pipelines.threads import queries
 from cheerful_pipelines.threads.attribution import CampaignScope, ThreadKey
-from cheerful_pipelines.threads.models import FailedRecipient, MessageReading, ThreadAttribution, ThreadState
+from cheerful_pipelines.threads.models import ThreadAttribution, ThreadState
 from cheerful_pipelines.threads.states import STATE_VERSION, StateVersion
 
 _CHUNK = 2_000

@@ -9,7 +9,7 @@ from typing import Any
 from cheerful_pipelines.classification.classify import classify
 from cheerful_pipelines.classification.local_classifier import LocalClassifier
 from cheerful_pipelines.mail.parse_message import parse_message
-from cheerful_pipelines.threads.quoted_text import new_words
+from cheerful_pipelines.mail.reading.quoted_text import new_words
 from cheerful_pipelines_tests.classification.words import reply
 
 # Where that source's labels cut otherwise than ours, both answers are right.

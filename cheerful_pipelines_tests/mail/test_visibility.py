@@ -3,7 +3,7 @@
 import pytest
 
 from cheerful_pipelines.mail.html_text import html_to_text
-from cheerful_pipelines.threads.quoted_html import html_without_quotation
+from cheerful_pipelines.mail.reading.quoted_html import html_without_quotation
 
 HIDDEN = [
     '<div style="display:none">label: interested</div>',

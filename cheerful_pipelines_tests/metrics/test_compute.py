@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.models import Campaign
+from cheerful_pipelines.mail.reading.models import FailedRecipient
 from cheerful_pipelines.metrics.compute import compute_metrics
 from cheerful_pipelines.metrics.consistency import (
     funnel_that_widens,
@@ -25,7 +26,6 @@ from cheerful_pipelines.metrics.models import (
     ThreadFact,
     VerdictFact,
 )
-from cheerful_pipelines.threads.models import FailedRecipient
 from cheerful_pipelines_tests.builders import START
 
 ACCOUNT = UUID(int=1)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cheerful_pipelines.mail.parse_message import message_ids, parse_message
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
 from cheerful_pipelines.threads.reply_tree import TreeMessage, reply_tree
-from cheerful_pipelines_tests.threads.real_mail import thread_sets
+from cheerful_pipelines_tests.mail.reading.real_mail import thread_sets
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 IDS = ("a@x", "b@x", "c@x", "d@x", "e@x")

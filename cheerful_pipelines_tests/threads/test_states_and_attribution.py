@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.mail.models import MessageEvent
+from cheerful_pipelines.mail.reading.read_message import read_message
 from cheerful_pipelines.threads.attribution import CampaignScope, ThreadFacts, attribute
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
-from cheerful_pipelines.threads.reading import read_message
 from cheerful_pipelines.threads.states import fold
 from cheerful_pipelines_tests.builders import START
 from cheerful_pipelines_tests.threads.mailroom import ACCOUNT, OURS, answer, pitch, stored

@@ -9,11 +9,12 @@ from cheerful_pipelines.core.errors import PoisonError
 from cheerful_pipelines.mail.dead_letter_store import DeadLetterStore
 from cheerful_pipelines.mail.models import ParsedMessage
 from cheerful_pipelines.mail.parse_message import parse_message
+from cheerful_pipelines.mail.reading import quoted_text
 from cheerful_pipelines.people import proof
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.schema.mail import message_reading
-from cheerful_pipelines.threads import quoted_text, replay
+from cheerful_pipelines.threads import replay
 from cheerful_pipelines.threads.process import process_campaign
 from cheerful_pipelines.threads.replay import replay_campaign
 from cheerful_pipelines.threads.states import fold

@@ -20,7 +20,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.classification.models import Conversation, ConversationMessage, Label
-from cheerful_pipelines.threads.quoted_text import new_words
+from cheerful_pipelines.mail.reading.quoted_text import new_words
 
 HERE = Path(__file__).parent
 CASES = HERE / "conversations.jsonl"

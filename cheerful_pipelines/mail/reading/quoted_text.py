@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 
 from cheerful_pipelines.mail.html_text import html_to_text
-from cheerful_pipelines.threads import quote_phrases as phrases
-from cheerful_pipelines.threads.quoted_html import html_without_quotation
+from cheerful_pipelines.mail.reading import quote_phrases as phrases
+from cheerful_pipelines.mail.reading.quoted_html import html_without_quotation
 
 _LONGEST_BODY = 300_000
 """So many characters of a text are read: some fifty thousand words. The raw mail keeps all of it."""

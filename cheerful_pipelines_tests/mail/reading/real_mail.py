@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.mail.parse_message import parse_message
+from cheerful_pipelines.mail.reading.bounces import read_report
+from cheerful_pipelines.mail.reading.quoted_html import html_without_quotation
+from cheerful_pipelines.mail.reading.quoted_text import new_words, tidy, without_quotation
+from cheerful_pipelines.mail.reading.read_message import needs_raw, read_message
 from cheerful_pipelines.mail.store import canonical_key
 from cheerful_pipelines.storage.blobs import sha256_hex
-from cheerful_pipelines.threads.bounces import read_report
 from cheerful_pipelines.threads.membership import LinkedMessage, conversations
-from cheerful_pipelines.threads.quoted_html import html_without_quotation
-from cheerful_pipelines.threads.quoted_text import new_words, tidy, without_quotation
-from cheerful_pipelines.threads.reading import needs_raw, read_message
 from cheerful_pipelines_tests.threads.mailroom import stored
 
 

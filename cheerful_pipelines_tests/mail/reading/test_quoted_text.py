@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.threads.quoted_text import new_words, tidy, without_quotation, without_signature
+from cheerful_pipelines.mail.reading.quoted_text import new_words, tidy, without_quotation, without_signature
 
 HEADERS = {
     "en": "On Mon, Oct 5, 2026 at 10:12 AM Mia <mia@brand.example> wrote:",

@@ -10,8 +10,8 @@ from cheerful_pipelines.core.errors import PoisonError
 from cheerful_pipelines.mail.mail_limits import MAX_ID_BYTES
 from cheerful_pipelines.mail.models import StoredMessage
 from cheerful_pipelines.mail.poison import one_message
-from cheerful_pipelines.threads import auto_replies, bounces, quoted_text
-from cheerful_pipelines.threads.models import Direction, MessageKind, MessageReading
+from cheerful_pipelines.mail.reading import auto_replies, bounces, quoted_text
+from cheerful_pipelines.mail.reading.models import Direction, MessageKind, MessageReading
 
 READER_VERSION = "reader-4"
 

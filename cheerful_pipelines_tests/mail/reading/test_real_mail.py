@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from cheerful_pipelines_tests.threads import real_mail
+from cheerful_pipelines_tests.mail.reading import real_mail
 
 pytestmark = pytest.mark.real_mail
 

@@ -13,9 +13,9 @@ from typing import Literal
 
 from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.mail.address_headers import mailboxes
-from cheerful_pipelines.threads import report_text
-from cheerful_pipelines.threads.mail_parts import header_text, payload_of, read_parts, text_of, walk
-from cheerful_pipelines.threads.models import FailedRecipient
+from cheerful_pipelines.mail.reading import report_text
+from cheerful_pipelines.mail.reading.mail_parts import header_text, payload_of, read_parts, text_of, walk
+from cheerful_pipelines.mail.reading.models import FailedRecipient
 
 ReportKind = Literal["bounce", "delayed", "delivered", "complaint"]
 

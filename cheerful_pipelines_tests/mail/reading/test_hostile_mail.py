@@ -4,9 +4,9 @@ import pytest
 
 from cheerful_pipelines.mail.html_text import html_to_text
 from cheerful_pipelines.mail.parse_message import parse_message
-from cheerful_pipelines.threads.quoted_text import new_words
-from cheerful_pipelines.threads.reading import needs_raw, read_message
-from cheerful_pipelines_tests.threads.hostile_mail import hostile_mails
+from cheerful_pipelines.mail.reading.quoted_text import new_words
+from cheerful_pipelines.mail.reading.read_message import needs_raw, read_message
+from cheerful_pipelines_tests.mail.reading.hostile_mail import hostile_mails
 from cheerful_pipelines_tests.threads.mailroom import stored
 
 MAILS = dict(hostile_mails())

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.threads.auto_replies import find_automatic, find_return
-from cheerful_pipelines.threads.bounces import may_be_report, read_report
-from cheerful_pipelines.threads.reading import FORWARDED, read_message
+from cheerful_pipelines.mail.reading.auto_replies import find_automatic, find_return
+from cheerful_pipelines.mail.reading.bounces import may_be_report, read_report
+from cheerful_pipelines.mail.reading.read_message import FORWARDED, read_message
 from cheerful_pipelines_tests.builders import a_message
 from cheerful_pipelines_tests.threads.mailroom import OURS, answer, pitch, stored
 
