@@ -13,16 +13,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cheerful_pipelines.classification.classify import classify
-from cheerful_pipelines.classification.evaluate import attack_figures, bands, figures, judge_cases
-from cheerful_pipelines.classification.golden.golden_set import golden_attacks, golden_half
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
-from cheerful_pipelines.classification.training.train import (
+from cheerful_pipelines.classification.evaluation.evaluate import attack_figures, bands, figures, judge_cases
+from cheerful_pipelines.classification.evaluation.golden.golden_set import golden_attacks, golden_half
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.training.train import (
     cross_validated,
     read_utterances,
     validation_report,
     with_variations,
 )
-from cheerful_pipelines_tests.classification import real_words
+from cheerful_pipelines_tests.classification.evaluation import real_words
 from cheerful_pipelines_tests.classification.words import reply
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"

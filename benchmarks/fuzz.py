@@ -22,7 +22,7 @@ except ImportError:
 
 with atheris.instrument_imports(include=["cheerful_pipelines"]):
     from cheerful_pipelines.classification.classify import classify
-    from cheerful_pipelines.classification.local_classifier import LocalClassifier
+    from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
     from cheerful_pipelines.classification.models import Conversation, ConversationMessage
     from cheerful_pipelines.core.addresses import address_key
     from cheerful_pipelines.core.errors import CheerfulError

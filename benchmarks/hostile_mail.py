@@ -11,9 +11,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
-from cheerful_pipelines.classification.normalise import normalise
-from cheerful_pipelines.classification.rules import findings, looks_like_instructions
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.normalise import normalise
+from cheerful_pipelines.classification.local.rules import findings, looks_like_instructions
 from cheerful_pipelines.core.redaction import without_addresses
 from cheerful_pipelines.google.retry_after import retry_after_seconds
 from cheerful_pipelines.mail.reading.read_message import read_message, wants_raw

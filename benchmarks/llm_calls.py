@@ -17,14 +17,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from cheerful_pipelines.classification.classify_pending import classify_pending
-from cheerful_pipelines.classification.llm_classifier import LlmClassifier, LlmOptions
+from cheerful_pipelines.classification.llm.llm_classifier import LlmClassifier, LlmOptions
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import migrate
 from cheerful_pipelines_tests.builders import an_account
-from cheerful_pipelines_tests.classification.llm_stub import running_stub
+from cheerful_pipelines_tests.classification.llm.llm_stub import running_stub
 from cheerful_pipelines_tests.classification.test_llm_assets import campaign_of
 from cheerful_pipelines_tests.threads.mailroom import Mailroom
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 for _name in [name for name in os.environ if name.startswith(("CHEERFUL_", "DAGSTER_"))]:
     del os.environ[_name]  # a developer's own settings must not decide a test
 
-from cheerful_pipelines.classification import evaluation
+from cheerful_pipelines.classification.evaluation import run_evaluation as evaluation
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres

@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.definitions import build_defs
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient

@@ -30,7 +30,7 @@ from cheerful_pipelines.people.person_store import pattern_of
 METHODS = frozenset(("compile", "search", "match", "fullmatch", "split", "findall", "finditer", "sub", "subn"))
 _SPELLINGS = pattern_of("analima@gmail.com")
 SAMPLES: Mapping[str, tuple[str, ...]] = {
-    "cheerful_pipelines.classification.rules.compiled": (),  # the rulebook is found whole, in its cache
+    "cheerful_pipelines.classification.local.rules.compiled": (),  # the rulebook is found whole, in its cache
     "cheerful_pipelines.google.sheets.keyed_tab.plan_writes": (r"spring\-26 \d+ [a-z_]+",),
     "cheerful_pipelines.people.proof._search_blobs": (_SPELLINGS,),
     "cheerful_pipelines.people.proof._search_sheets": (_SPELLINGS,),

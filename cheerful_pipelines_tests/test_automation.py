@@ -25,7 +25,7 @@ from dagster._daemon.sensor import execute_sensor_iteration
 from dagster._utils.schedules import schedule_execution_time_iterator
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.core.errors import AuthError, CheerfulError, PermanentError, TransientError
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.metrics.count_campaign import count_campaign

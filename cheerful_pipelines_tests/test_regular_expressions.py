@@ -27,9 +27,9 @@ def test_every_regular_expression_of_the_package_is_linear() -> None:
 def test_patterns_in_rules_data_calls_and_containers_are_found() -> None:
     found = {one.where for one in find_all("cheerful_pipelines.classification").expressions}
 
-    assert "cheerful_pipelines.classification.rules.rulebook()" in found
-    assert "cheerful_pipelines.classification.extract.amount_of" in found
-    assert "cheerful_pipelines.classification.private_words._CARD" in found
+    assert "cheerful_pipelines.classification.local.rules.rulebook()" in found
+    assert "cheerful_pipelines.classification.local.extract.amount_of" in found
+    assert "cheerful_pipelines.classification.llm.private_words._CARD" in found
 
 
 @pytest.mark.parametrize(("pattern", "method"), NOT_LINEAR)

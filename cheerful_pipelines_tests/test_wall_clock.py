@@ -8,9 +8,9 @@ import jwt
 import pytest
 import requests
 
-from cheerful_pipelines.classification import llm_classifier
 from cheerful_pipelines.classification.budget import Budget
-from cheerful_pipelines.classification.llm_classifier import LlmClassifier, LlmOptions
+from cheerful_pipelines.classification.llm import llm_classifier
+from cheerful_pipelines.classification.llm.llm_classifier import LlmClassifier, LlmOptions
 from cheerful_pipelines.classification.models import CallFailed
 from cheerful_pipelines.core.errors import SlowCallError, TransientError
 from cheerful_pipelines.core.settings import Settings
@@ -20,7 +20,7 @@ from cheerful_pipelines.mail.gmail.connection import WatchedHttp
 from cheerful_pipelines.web import sign_in
 from cheerful_pipelines.web.provider import call
 from cheerful_pipelines.web.tokens import TokenReader
-from cheerful_pipelines_tests.classification.llm_stub import running_stub
+from cheerful_pipelines_tests.classification.llm.llm_stub import running_stub
 from cheerful_pipelines_tests.classification.words import reply
 from cheerful_pipelines_tests.slow_server import BEGINNINGS, slow_server
 

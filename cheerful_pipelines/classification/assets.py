@@ -13,16 +13,16 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
-from cheerful_pipelines.classification.batch_run import MOST_REQUESTS, hand_in, take_in, unit_of_batch
 from cheerful_pipelines.classification.choice import budget_of
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.classify_pending import classify_pending
-from cheerful_pipelines.classification.evaluation import admitted, evaluate_and_store
-from cheerful_pipelines.classification.evaluation_report import evaluation_numbers, evaluation_tables
-from cheerful_pipelines.classification.label_changes import changes_as_markdown, label_changes
-from cheerful_pipelines.classification.llm_classifier import LlmClassifier
-from cheerful_pipelines.classification.llm_store import LlmStore
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.evaluation.evaluation_report import evaluation_numbers, evaluation_tables
+from cheerful_pipelines.classification.evaluation.run_evaluation import admitted, evaluate_and_store
+from cheerful_pipelines.classification.labels.label_changes import changes_as_markdown, label_changes
+from cheerful_pipelines.classification.llm.batch_run import MOST_REQUESTS, hand_in, take_in, unit_of_batch
+from cheerful_pipelines.classification.llm.llm_classifier import LlmClassifier
+from cheerful_pipelines.classification.llm.llm_store import LlmStore
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.models import ClassificationReport, ClassifierIdentity, EffectiveLabel
 from cheerful_pipelines.classification.review import queue, queue_as_markdown
 from cheerful_pipelines.classification.store import VerdictStore
@@ -38,9 +38,16 @@ from cheerful_pipelines.storage.engine import Database
 
 _OWNERS = ["team:cheerful-data"]
 _FILES_THAT_DECIDE = (
-    "taxonomy.json", "rule_patterns.txt", "rules.py", "verdict.py", "ngram_weights.json.gz", "calibration.json",
-    "prompt.md", "prompt.py", "llm_answer.py",
-)  # fmt: skip
+    "labels/taxonomy.json",
+    "local/rule_patterns.txt",
+    "local/rules.py",
+    "verdict.py",
+    "local/ngram_weights.json.gz",
+    "local/calibration.json",
+    "llm/prompt.md",
+    "llm/prompt.py",
+    "llm/llm_answer.py",
+)
 
 
 def _code_version() -> str:

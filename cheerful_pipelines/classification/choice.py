@@ -4,9 +4,9 @@ from uuid import UUID
 
 from cheerful_pipelines.classification.budget import Budget, Limits
 from cheerful_pipelines.classification.classify import Classifier
-from cheerful_pipelines.classification.llm_classifier import LlmClassifier, LlmOptions, Provider
-from cheerful_pipelines.classification.llm_store import LlmStore
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.llm.llm_classifier import LlmClassifier, LlmOptions, Provider
+from cheerful_pipelines.classification.llm.llm_store import LlmStore
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.core.settings import Settings
 
 _PROVIDERS: dict[str, Provider] = {

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
+from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
 from cheerful_pipelines.classification.models import StoredVerdict
-from cheerful_pipelines.classification.taxonomy import shipped_taxonomy
 
 
 def problems(verdicts: Iterable[StoredVerdict]) -> list[str]:

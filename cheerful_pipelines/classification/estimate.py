@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.classification.classify import Classifier, cache_key, without_model
-from cheerful_pipelines.classification.llm_classifier import LlmClassifier
+from cheerful_pipelines.classification.llm.llm_classifier import LlmClassifier
 from cheerful_pipelines.classification.models import Conversation
 from cheerful_pipelines.classification.store import VerdictStore
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from cheerful_pipelines.classification.batch_run import unit_of_batch
 from cheerful_pipelines.classification.classify import Classifier
-from cheerful_pipelines.classification.golden.golden_set import golden_version
-from cheerful_pipelines.classification.llm_classifier import LlmClassifier
-from cheerful_pipelines.classification.llm_store import LlmStore
+from cheerful_pipelines.classification.evaluation.golden.golden_set import golden_version
+from cheerful_pipelines.classification.llm.batch_run import unit_of_batch
+from cheerful_pipelines.classification.llm.llm_classifier import LlmClassifier
+from cheerful_pipelines.classification.llm.llm_store import LlmStore
 from cheerful_pipelines.classification.models import OpenBatch
 from cheerful_pipelines.core.errors import SlowCallError
 from cheerful_pipelines.core.logs import get_logger

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.classification.drift import LabelMix
-from cheerful_pipelines.classification.llm_store import SpendKind, insert_spend
+from cheerful_pipelines.classification.llm.llm_store import SpendKind, insert_spend
 from cheerful_pipelines.classification.models import (
     ClassifierIdentity,
     Conversation,

@@ -8,10 +8,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from cheerful_pipelines.classification import extract, rules
-from cheerful_pipelines.classification.language import language_of
+from cheerful_pipelines.classification.local import extract, rules
+from cheerful_pipelines.classification.local.language import language_of
+from cheerful_pipelines.classification.local.normalise import fold, normalise, quote_from
 from cheerful_pipelines.classification.models import Conversation, ConversationMessage, Label, Verdict
-from cheerful_pipelines.classification.normalise import fold, normalise, quote_from
 
 CONFIDENCE_OF_RULES = 0.97
 """Given to what headers or wording settle. A figure of our own making: `confidence_source` says so."""

@@ -10,12 +10,12 @@ import typer
 
 from cheerful_pipelines.campaigns.store import database_of_account
 from cheerful_pipelines.classification.choice import budget_of, chosen_classifier
-from cheerful_pipelines.classification.creator_status import status_after
 from cheerful_pipelines.classification.estimate import pending_work
-from cheerful_pipelines.classification.evaluation import evaluate_and_store, stored_evaluation
-from cheerful_pipelines.classification.evaluation_report import evaluation_numbers, evaluation_tables
-from cheerful_pipelines.classification.llm_store import LlmStore
-from cheerful_pipelines.classification.overrides_in_sheet import label_of, titles
+from cheerful_pipelines.classification.evaluation.evaluation_report import evaluation_numbers, evaluation_tables
+from cheerful_pipelines.classification.evaluation.run_evaluation import evaluate_and_store, stored_evaluation
+from cheerful_pipelines.classification.labels.creator_status import status_after
+from cheerful_pipelines.classification.llm.llm_store import LlmStore
+from cheerful_pipelines.classification.overrides.overrides_in_sheet import label_of, titles
 from cheerful_pipelines.classification.review import queue
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.cli.connections import campaign_store, database, database_of, shown_campaign

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import CampaignType
-from cheerful_pipelines.classification.creator_status import all_statuses
+from cheerful_pipelines.classification.labels.creator_status import all_statuses
 from cheerful_pipelines.classification.models import Label
 from cheerful_pipelines.metrics.models import Grain
 

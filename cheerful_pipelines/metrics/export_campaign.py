@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.classification.overrides.take_overrides import TakenOverrides, take_overrides
 from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.classification.take_overrides import TakenOverrides, take_overrides
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.sheets.lease_store import only_writer

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.classification.overrides_in_sheet import OVERRIDE_HEADER, REASON_HEADER
+from cheerful_pipelines.classification.overrides.overrides_in_sheet import OVERRIDE_HEADER, REASON_HEADER
 from cheerful_pipelines.google.sheets.keyed_tab import KEY_HEADER, DesiredTab
 from cheerful_pipelines.google.sheets.models import Cell
 from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, DEFINITIONS, LABEL_TITLES

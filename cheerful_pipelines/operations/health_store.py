@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.classification.llm_store import LlmStore
+from cheerful_pipelines.classification.llm.llm_store import LlmStore
 from cheerful_pipelines.operations.models import AccountHealth, CampaignHealth
 from cheerful_pipelines.storage.engine import Database
 

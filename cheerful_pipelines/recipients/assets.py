@@ -10,8 +10,8 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.classification.overrides.take_overrides import take_overrides
 from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.classification.take_overrides import take_overrides
 from cheerful_pipelines.core.errors import CheerfulError, SheetContentError
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.redaction import without_addresses

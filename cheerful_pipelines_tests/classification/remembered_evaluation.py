@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from cheerful_pipelines.classification.evaluation import Evaluation
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.evaluation.run_evaluation import Evaluation
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 
 
 def remembering(evaluate: Callable[..., Evaluation]) -> Callable[..., Evaluation]:

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.classification.classify import cache_key, classify
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.models import ClassifierIdentity, Conversation, Verdict
-from cheerful_pipelines.classification.taxonomy import shipped_taxonomy
 from cheerful_pipelines_tests.classification.words import conversation, reply
 
 LOCAL = LocalClassifier()

@@ -14,15 +14,17 @@ import pytest
 import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
-from cheerful_pipelines.classification import evaluation, llm_classifier, sensors
+from cheerful_pipelines.classification import sensors
 from cheerful_pipelines.classification.assets import ASSETS
 from cheerful_pipelines.classification.budget import Budget, Limits, Spent
 from cheerful_pipelines.classification.checks import CHECKS
 from cheerful_pipelines.classification.classify_pending import classify_pending
-from cheerful_pipelines.classification.golden.golden_set import golden_version
-from cheerful_pipelines.classification.llm_classifier import LlmClassifier, LlmOptions
-from cheerful_pipelines.classification.llm_store import LlmStore
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.evaluation import run_evaluation as evaluation
+from cheerful_pipelines.classification.evaluation.golden.golden_set import golden_version
+from cheerful_pipelines.classification.llm import llm_classifier
+from cheerful_pipelines.classification.llm.llm_classifier import LlmClassifier, LlmOptions
+from cheerful_pipelines.classification.llm.llm_store import LlmStore
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.models import ClassificationReport, OpenBatch
 from cheerful_pipelines.classification.sensors import classifier_versions, llm_batch_results
 from cheerful_pipelines.classification.store import VerdictStore
@@ -36,7 +38,7 @@ from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.schema.campaigns import campaign as campaign_table
 from cheerful_pipelines.storage.schema.classification import llm_batch, llm_spend, thread_verdict
 from cheerful_pipelines_tests.builders import a_campaign, an_account
-from cheerful_pipelines_tests.classification.llm_stub import TOKENS_IN, StubLlm, running_stub
+from cheerful_pipelines_tests.classification.llm.llm_stub import TOKENS_IN, StubLlm, running_stub
 from cheerful_pipelines_tests.classification.words import reply
 from cheerful_pipelines_tests.threads.mailroom import Mailroom, answer, pitch
 

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.classification.creator_status import all_statuses, status_after, suggested_status
 from cheerful_pipelines.classification.drift import LabelMix, stability_index, warning
-from cheerful_pipelines.classification.label_changes import changes_as_markdown, label_changes
+from cheerful_pipelines.classification.labels.creator_status import all_statuses, status_after, suggested_status
+from cheerful_pipelines.classification.labels.label_changes import changes_as_markdown, label_changes
+from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
 from cheerful_pipelines.classification.models import EffectiveLabel, Override
-from cheerful_pipelines.classification.overrides_in_sheet import label_of, read_words, titles, wishes
+from cheerful_pipelines.classification.overrides.overrides_in_sheet import label_of, read_words, titles, wishes
 from cheerful_pipelines.classification.review import ReviewItem, queue, queue_as_markdown
-from cheerful_pipelines.classification.taxonomy import shipped_taxonomy
 from cheerful_pipelines.metrics.definitions import LABEL_TITLES
 
 ACCOUNT = UUID(int=1)

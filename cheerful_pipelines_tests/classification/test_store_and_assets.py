@@ -12,7 +12,7 @@ from cheerful_pipelines.classification.assets import ASSETS
 from cheerful_pipelines.classification.checks import CHECKS
 from cheerful_pipelines.classification.classify_pending import classify_pending
 from cheerful_pipelines.classification.consistency import problems
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.models import ClassifierIdentity, Conversation, StoredVerdict, Verdict
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.core.errors import NotFoundError, TransientError

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.classify_pending import classify_pending
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.cli import app
 from cheerful_pipelines.core.errors import CheerfulError

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.classification.classify_pending import classify_pending
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.count_campaign import count_campaign

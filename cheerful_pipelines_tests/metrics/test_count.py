@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.classification.classify_pending import classify_pending
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.metrics.compute import compute_metrics, rows_of_outcomes
 from cheerful_pipelines.metrics.count_campaign import count_campaign

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cheerful_pipelines.classification.local_classifier import LocalClassifier
+from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.definitions import build_defs
 from cheerful_pipelines.operations.backfill_plan import ASSETS_OF

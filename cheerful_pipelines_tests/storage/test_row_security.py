@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from cheerful_pipelines import resources
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_account, database_of_campaign
-from cheerful_pipelines.classification import llm_store as llm_stores
 from cheerful_pipelines.classification import store as verdict_stores
+from cheerful_pipelines.classification.llm import llm_store as llm_stores
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin

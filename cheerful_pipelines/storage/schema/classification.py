@@ -70,7 +70,7 @@ classifier_evaluation = sa.Table(
     sa.Column("prompt_version", sa.Text, nullable=False),
     sa.Column("taxonomy_version", sa.Text, nullable=False),
     sa.Column("passed", sa.Boolean, nullable=False),
-    sa.Column("document", JSONB, nullable=False),  # classification/evaluate.py: Evaluation. No client's data
+    sa.Column("document", JSONB, nullable=False),  # classification/evaluation/evaluate.py: Evaluation. No client's data
     created(),
     sa.Column("run_id", sa.Text),
 )

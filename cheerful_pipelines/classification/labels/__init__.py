@@ -1,0 +1,1 @@
+"""The labels and what follows from one."""

@@ -1,0 +1,1 @@
+"""Language models, hosted or our own: prompt, call, answer, batches, cost."""

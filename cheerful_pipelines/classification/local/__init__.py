@@ -1,0 +1,1 @@
+"""The embedded classifier: rules, extraction, a small model; needs no key."""

@@ -1,0 +1,1 @@
+"""What people decided in the client's sheet."""
