@@ -25,7 +25,7 @@ from cheerful_pipelines.core.settings import Settings, load_settings
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import Delivery
 from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
-from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.process import process_campaign

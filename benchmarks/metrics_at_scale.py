@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.store import database_of_campaign
-from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
 from cheerful_pipelines.metrics.models import CountReport
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres

@@ -28,7 +28,7 @@ from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.core.errors import AuthError, CheerfulError, PermanentError, TransientError
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
 from cheerful_pipelines.operations import schedule_sensors
 from cheerful_pipelines.operations.dagster_state import checks_since
 from cheerful_pipelines.orchestration import work_sensor as helper

@@ -14,17 +14,17 @@ from cheerful_pipelines.cli.connections import database_of, shown_campaign
 from cheerful_pipelines.cli.recipients import moment
 from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.core.errors import ConfigurationError, NotFoundError
-from cheerful_pipelines.metrics.compute import Part, compute_metrics, rows_of_outcomes
-from cheerful_pipelines.metrics.curves import whole_hour
-from cheerful_pipelines.metrics.definitions import BY_KEY
-from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.compute import Part, compute_metrics, rows_of_outcomes
+from cheerful_pipelines.metrics.counting.curves import whole_hour
+from cheerful_pipelines.metrics.counting.definitions import BY_KEY
+from cheerful_pipelines.metrics.counting.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.outcome_store import OutcomeStore
+from cheerful_pipelines.metrics.counting.outcomes import Outcome
+from cheerful_pipelines.metrics.counting.past import happened_by
+from cheerful_pipelines.metrics.counting.receipts import Receipt, changes_between, explain
 from cheerful_pipelines.metrics.models import Grain, MetricRow
-from cheerful_pipelines.metrics.outcome_store import OutcomeStore
-from cheerful_pipelines.metrics.outcomes import Outcome
-from cheerful_pipelines.metrics.past import happened_by
-from cheerful_pipelines.metrics.receipts import Receipt, changes_between, explain
+from cheerful_pipelines.metrics.report.tables import cohort_table, in_words, margin, vendor_rows
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.metrics.tables import cohort_table, in_words, margin, vendor_rows
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -15,8 +15,8 @@ from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.core.errors import PermanentError
 from cheerful_pipelines.core.settings import Settings, load_settings
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.metrics.count_campaign import count_campaign
-from cheerful_pipelines.metrics.export_campaign import export_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
+from cheerful_pipelines.metrics.export.export_campaign import export_campaign
 from cheerful_pipelines.people.erase import erase_person
 from cheerful_pipelines.people.export_person import export_person as write_archive
 from cheerful_pipelines.people.mention_store import MentionStore

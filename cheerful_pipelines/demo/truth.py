@@ -1,4 +1,4 @@
-"""What really happened in a demo world, counted as metrics/definitions.py says, but from the facts.
+"""What really happened in a demo world, counted as metrics/counting/definitions.py says, but from the facts.
 
 The tests compare the pipeline's numbers with these.
 Nothing here looks at mail: a fact says what it was meant to be.

@@ -12,22 +12,22 @@ from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campai
 from cheerful_pipelines.core.markdown import code, paragraphs
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.metrics.count_campaign import count_campaign
-from cheerful_pipelines.metrics.curves import whole_hour
-from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
-from cheerful_pipelines.metrics.export_campaign import export_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.curves import whole_hour
+from cheerful_pipelines.metrics.counting.definitions import BY_KEY, DEFINITION_VERSION, HEADLINE
+from cheerful_pipelines.metrics.counting.outcome_store import OutcomeStore
+from cheerful_pipelines.metrics.counting.receipts import changes_as_markdown
+from cheerful_pipelines.metrics.export.export_campaign import export_campaign
 from cheerful_pipelines.metrics.links import sheet_url
 from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
-from cheerful_pipelines.metrics.outcome_store import OutcomeStore
-from cheerful_pipelines.metrics.receipts import changes_as_markdown
-from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.metrics.tables import (
+from cheerful_pipelines.metrics.report.tables import (
     by_campaign,
     cohort_markdown,
     headline_table,
     portfolio_table,
     vendor_table,
 )
+from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS
 from cheerful_pipelines.orchestration.table_metadata import markdown_metadata, table_metadata
@@ -154,7 +154,7 @@ def campaign_report(
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     """Stored numbers and waiting times of one campaign, drawn."""
-    from cheerful_pipelines.metrics.campaign_plots import campaign_plots  # matplotlib costs a second at import
+    from cheerful_pipelines.metrics.report.campaign_plots import campaign_plots  # matplotlib costs a second at import
 
     with dagster_failures():
         campaign = CampaignStore(database).campaign(context.partition_key)
@@ -242,7 +242,7 @@ def portfolio_metrics(
     settings: dg.ResourceParam[Settings],
 ) -> dg.MaterializeResult[None]:
     """Stored numbers of every campaign, drawn."""
-    from cheerful_pipelines.metrics.plots import portfolio_plots  # matplotlib costs a second at import
+    from cheerful_pipelines.metrics.report.plots import portfolio_plots  # matplotlib costs a second at import
 
     with dagster_failures():
         rows = MetricStore(database.for_every_client()).rows(grains=["campaign", "day"])

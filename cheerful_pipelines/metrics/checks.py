@@ -10,17 +10,17 @@ import dagster as dg
 from cheerful_pipelines.campaigns.store import CampaignStore, database_of_campaign
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.metrics.consistency import (
+from cheerful_pipelines.metrics.counting.consistency import (
     funnel_that_widens,
     parts_that_miss_the_whole,
     shares_out_of_bounds,
 )
-from cheerful_pipelines.metrics.export import read_back
-from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.fact_store import FactStore
+from cheerful_pipelines.metrics.export.export_tabs import read_back
+from cheerful_pipelines.metrics.export.sheet_tabs import desired_tabs, problem_lines
+from cheerful_pipelines.metrics.export.thread_lines import thread_lines
 from cheerful_pipelines.metrics.links import metrics_page
-from cheerful_pipelines.metrics.sheet_tabs import desired_tabs, problem_lines
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.orchestration.campaign_checks import CampaignCheck
 from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures
 from cheerful_pipelines.orchestration.partitions import CAMPAIGN_PARTITIONS

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import dagster as dg
 
-from cheerful_pipelines.metrics.count_campaign import definitions_in_force
+from cheerful_pipelines.metrics.counting.count_campaign import definitions_in_force
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.orchestration.retries import Work
 from cheerful_pipelines.orchestration.work_sensor import Cursor, Moment, Tick, work_sensor

@@ -10,7 +10,7 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.core.errors import NotFoundError, PermanentError, PoisonError
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.mail.parse_message import parse_message
-from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
+from cheerful_pipelines.metrics.export.sheet_tabs import TAB_TITLES
 from cheerful_pipelines.operations.sweep import blobs_without_rows
 from cheerful_pipelines.people.models import Person, Proof
 from cheerful_pipelines.people.search_store import SearchedTables, stored_blobs

@@ -12,7 +12,7 @@ from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.mail.gmail.sync import MailboxSync
 from cheerful_pipelines.mail.store import MailStore
-from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database

@@ -15,7 +15,7 @@ from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
 from cheerful_pipelines.classification.models import EffectiveLabel, Override
 from cheerful_pipelines.classification.overrides.overrides_in_sheet import label_of, read_words, titles, wishes
 from cheerful_pipelines.classification.review import ReviewItem, queue, queue_as_markdown
-from cheerful_pipelines.metrics.definitions import LABEL_TITLES
+from cheerful_pipelines.metrics.counting.definitions import LABEL_TITLES
 
 ACCOUNT = UUID(int=1)
 LABELS = [item.name for item in shipped_taxonomy().labels]

@@ -23,7 +23,7 @@ from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
-from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.recipients.import_plan import plan_import
 from cheerful_pipelines.recipients.store import RecipientStore

@@ -16,7 +16,7 @@ from cheerful_pipelines.classification.classify_pending import classify_pending
 from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.schema import metadata

@@ -16,8 +16,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.core.addresses import address_key
-from cheerful_pipelines.metrics.compute import compute_metrics
-from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.compute import compute_metrics
+from cheerful_pipelines.metrics.counting.fact_store import FactStore
 from cheerful_pipelines.storage import schema
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import START, a_campaign, an_account

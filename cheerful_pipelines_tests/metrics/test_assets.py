@@ -13,8 +13,8 @@ from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.metrics.assets import campaign_metrics, campaign_report, metrics_sheet, portfolio_metrics
 from cheerful_pipelines.metrics.checks import CHECKS
-from cheerful_pipelines.metrics.export import refuse_live_sheet_for_local_numbers
-from cheerful_pipelines.metrics.sheet_tabs import TAB_TITLES
+from cheerful_pipelines.metrics.export.export_tabs import refuse_live_sheet_for_local_numbers
+from cheerful_pipelines.metrics.export.sheet_tabs import TAB_TITLES
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.metrics.scenario import Scenario, Thread

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from cheerful_pipelines.metrics.count_campaign import count_campaign, definitions_in_force
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign, definitions_in_force
 from cheerful_pipelines.metrics.sensors import Watermark, decide, metric_definitions, portfolio
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.orchestration import work_sensor as helper
@@ -103,7 +103,7 @@ def test_new_definitions_ask_for_every_campaign_once_and_then_no_more(
 
     assert isinstance(tick(), dg.SkipReason)
 
-    monkeypatch.setattr("cheerful_pipelines.metrics.count_campaign.DEFINITION_VERSION", "99")
+    monkeypatch.setattr("cheerful_pipelines.metrics.counting.count_campaign.DEFINITION_VERSION", "99")
     requests = tick()
     assert isinstance(requests, list)
     ((partition, key),) = [(one.partition_key, one.run_key) for one in requests]

@@ -5,8 +5,8 @@ from datetime import timedelta
 import pytest
 
 from cheerful_pipelines.core.errors import NotFoundError
-from cheerful_pipelines.metrics.compute import compute_metrics
-from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.compute import compute_metrics
+from cheerful_pipelines.metrics.counting.fact_store import FactStore
 from cheerful_pipelines.metrics.models import ReplaceCounts
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.engine import Database

@@ -25,8 +25,8 @@ from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.mail import dead_letter_store, integrity_store
 from cheerful_pipelines.mail import store as mail_stores
 from cheerful_pipelines.mail.scope import scope_store
-from cheerful_pipelines.metrics import fact_store, outcome_store
 from cheerful_pipelines.metrics import store as metric_stores
+from cheerful_pipelines.metrics.counting import fact_store, outcome_store
 from cheerful_pipelines.operations import backfill_store, health_store
 from cheerful_pipelines.recipients import store as recipient_stores
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres

@@ -13,7 +13,7 @@ from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.mail.models import FetchedMessage, LabelChange, StoredMessage
 from cheerful_pipelines.mail.parse_message import parse_message
 from cheerful_pipelines.mail.store import MailStore
-from cheerful_pipelines.metrics.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
 from cheerful_pipelines.storage.blobs import BlobStore, sha256_hex
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.schema.campaigns import campaign_mark

@@ -118,7 +118,7 @@ def titles() -> list[str]:
 
 
 def _labels() -> Mapping[str, Label]:
-    """By name, by the title that the tab itself shows (metrics/definitions.py), and by what people write."""
+    """By name, by the title that the tab itself shows (metrics/counting/definitions.py), and by what people write."""
     names: dict[str, Label] = {name.replace("_", " "): name for name in get_args(Label)}
     as_sheets_say: dict[str, Label] = {
         "opted out": "opt_out",

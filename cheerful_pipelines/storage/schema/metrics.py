@@ -25,7 +25,7 @@ recipient_outcome = sa.Table(
     sa.Column("recipient_id", sa.BigInteger, sa.ForeignKey(campaign_recipient.c.id), nullable=False),
     when("valid_from", nullable=False),  # the moment of the facts it was made of
     when("valid_to"),  # null: as we know it now
-    sa.Column("document", JSONB, nullable=False),  # metrics/outcome_document.py
+    sa.Column("document", JSONB, nullable=False),  # metrics/counting/outcome_document.py
     sa.Column("document_hash", sa.Text, nullable=False),
     # What waiting times are told from; null for one to whom we never wrote.
     sa.Column("sender", sa.Text),

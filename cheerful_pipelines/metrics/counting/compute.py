@@ -18,8 +18,8 @@ from statistics import median, quantiles
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from cheerful_pipelines.metrics.curves import Waiting, hours_until_share, share_after, waited, whole_hour
-from cheerful_pipelines.metrics.definitions import (
+from cheerful_pipelines.metrics.counting.curves import Waiting, hours_until_share, share_after, waited, whole_hour
+from cheerful_pipelines.metrics.counting.definitions import (
     AFTER_REPLY,
     BY_KEY,
     DEFINITION_VERSION,
@@ -28,9 +28,9 @@ from cheerful_pipelines.metrics.definitions import (
     EXPECTED_AFTER_DAYS,
     MetricDefinition,
 )
-from cheerful_pipelines.metrics.intervals import wilson_interval
+from cheerful_pipelines.metrics.counting.intervals import wilson_interval
+from cheerful_pipelines.metrics.counting.outcomes import Outcome, recipient_outcomes
 from cheerful_pipelines.metrics.models import CampaignFacts, Grain, MetricRow
-from cheerful_pipelines.metrics.outcomes import Outcome, recipient_outcomes
 
 Part = tuple[Grain, str]
 """A grain and a key of it: ("day", "2026-11-01"), ("campaign", "")."""

@@ -5,7 +5,7 @@ result.
 from collections import defaultdict
 from collections.abc import Iterable
 
-from cheerful_pipelines.metrics.definitions import BY_KEY
+from cheerful_pipelines.metrics.counting.definitions import BY_KEY
 from cheerful_pipelines.metrics.models import Grain, MetricRow
 
 _NARROWING: tuple[str, ...] = ("replied", "delivered", "contacted")

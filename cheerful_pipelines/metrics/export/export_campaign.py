@@ -10,12 +10,12 @@ from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.sheets.lease_store import only_writer
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
-from cheerful_pipelines.metrics.export import ExportResult, export_tabs
-from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.fact_store import FactStore
+from cheerful_pipelines.metrics.export.export_tabs import ExportResult, export_tabs
+from cheerful_pipelines.metrics.export.sheet_tabs import desired_tabs, problem_lines
+from cheerful_pipelines.metrics.export.thread_lines import thread_lines
 from cheerful_pipelines.metrics.links import metrics_page
-from cheerful_pipelines.metrics.sheet_tabs import desired_tabs, problem_lines
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.metrics.thread_lines import thread_lines
 from cheerful_pipelines.recipients.own_writes import own_write
 from cheerful_pipelines.recipients.store import RecipientStore
 from cheerful_pipelines.storage.engine import Database

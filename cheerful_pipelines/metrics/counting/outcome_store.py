@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from cheerful_pipelines.metrics.compute import CountKey, Timing, contributions, metric_rows, timing_of
-from cheerful_pipelines.metrics.definitions import BY_KEY
-from cheerful_pipelines.metrics.fact_store import News
+from cheerful_pipelines.metrics.counting.compute import CountKey, Timing, contributions, metric_rows, timing_of
+from cheerful_pipelines.metrics.counting.definitions import BY_KEY
+from cheerful_pipelines.metrics.counting.fact_store import News
+from cheerful_pipelines.metrics.counting.outcome_document import document_of, hash_of, outcome_of
+from cheerful_pipelines.metrics.counting.outcomes import Outcome
+from cheerful_pipelines.metrics.counting.receipts import changes_between
 from cheerful_pipelines.metrics.models import CampaignFacts, OutcomeChange, ReplaceCounts
-from cheerful_pipelines.metrics.outcome_document import document_of, hash_of, outcome_of
-from cheerful_pipelines.metrics.outcomes import Outcome
-from cheerful_pipelines.metrics.receipts import changes_between
 from cheerful_pipelines.metrics.store import lock_mark, replace_rows
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.insert_rows import insert_rows

@@ -7,11 +7,11 @@ import hashlib
 from typing import Literal
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.metrics.definitions import DEFINITION_VERSION
-from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.definitions import DEFINITION_VERSION
+from cheerful_pipelines.metrics.counting.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.outcome_store import OutcomeStore
+from cheerful_pipelines.metrics.counting.outcomes import OUTCOME_VERSION, recipient_outcomes
 from cheerful_pipelines.metrics.models import CampaignFacts, CountReport
-from cheerful_pipelines.metrics.outcome_store import OutcomeStore
-from cheerful_pipelines.metrics.outcomes import OUTCOME_VERSION, recipient_outcomes
 from cheerful_pipelines.storage.engine import Database
 
 MOST_WITH_NEWS = 2_000

@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.metrics.compute import Timing, waits_of
-from cheerful_pipelines.metrics.curves import AT_RISK_AT_LEAST, reply_curve, whole_hour
-from cheerful_pipelines.metrics.definitions import EXPECTED_AFTER_DAYS, LABEL_TITLES
-from cheerful_pipelines.metrics.intervals import wilson_interval
+from cheerful_pipelines.metrics.counting.compute import Timing, waits_of
+from cheerful_pipelines.metrics.counting.curves import AT_RISK_AT_LEAST, reply_curve, whole_hour
+from cheerful_pipelines.metrics.counting.definitions import EXPECTED_AFTER_DAYS, LABEL_TITLES
+from cheerful_pipelines.metrics.counting.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import StoredMetric
-from cheerful_pipelines.metrics.plot_style import (
+from cheerful_pipelines.metrics.report.plot_style import (
     FUNNEL,
     GRID,
     INK,
@@ -20,7 +20,7 @@ from cheerful_pipelines.metrics.plot_style import (
     card,
     titled,
 )
-from cheerful_pipelines.metrics.plots import days_figure
+from cheerful_pipelines.metrics.report.plots import days_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,6 +1,6 @@
 """The rules behind the checks find false numbers and name them."""
 
-from cheerful_pipelines.metrics.consistency import (
+from cheerful_pipelines.metrics.counting.consistency import (
     funnel_that_widens,
     parts_that_miss_the_whole,
     shares_out_of_bounds,

@@ -8,11 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheerful_pipelines.metrics.business_hours import business_hours
-from cheerful_pipelines.metrics.compute import Timing, metric_rows
-from cheerful_pipelines.metrics.curves import Waiting, hours_until_share, reply_curve, share_after, waited, whole_hour
+from cheerful_pipelines.metrics.counting.business_hours import business_hours
+from cheerful_pipelines.metrics.counting.compute import Timing, metric_rows
+from cheerful_pipelines.metrics.counting.curves import (
+    Waiting,
+    hours_until_share,
+    reply_curve,
+    share_after,
+    waited,
+    whole_hour,
+)
 from cheerful_pipelines.metrics.models import MetricRow
-from cheerful_pipelines.metrics.tables import cohort_table
+from cheerful_pipelines.metrics.report.tables import cohort_table
 from cheerful_pipelines_tests.builders import START
 
 # Freireich et al. 1963: weeks of remission under 6-MP, 21 patients; the standard example of survival analysis.

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.metrics.compute import Part, contributions
-from cheerful_pipelines.metrics.definitions import BY_KEY, MetricDefinition
+from cheerful_pipelines.metrics.counting.compute import Part, contributions
+from cheerful_pipelines.metrics.counting.definitions import BY_KEY, MetricDefinition
+from cheerful_pipelines.metrics.counting.outcomes import Event, Outcome
 from cheerful_pipelines.metrics.models import OutcomeChange
-from cheerful_pipelines.metrics.outcomes import Event, Outcome
 
 
 class Receipt(NamedTuple):

@@ -14,7 +14,7 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.classification.overrides.overrides_in_sheet import OVERRIDE_HEADER, REASON_HEADER
 from cheerful_pipelines.google.sheets.keyed_tab import KEY_HEADER, DesiredTab
 from cheerful_pipelines.google.sheets.models import Cell
-from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITION_VERSION, DEFINITIONS, LABEL_TITLES
+from cheerful_pipelines.metrics.counting.definitions import BY_KEY, DEFINITION_VERSION, DEFINITIONS, LABEL_TITLES
 from cheerful_pipelines.metrics.models import Grain, StoredMetric, ThreadLine
 from cheerful_pipelines.recipients.import_report import PROBLEM_WORDS
 from cheerful_pipelines.recipients.models import RowProblem

@@ -11,14 +11,14 @@ from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.classification.classify_pending import classify_pending
 from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.store import VerdictStore
-from cheerful_pipelines.metrics.compute import compute_metrics, rows_of_outcomes
-from cheerful_pipelines.metrics.count_campaign import count_campaign
-from cheerful_pipelines.metrics.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.compute import compute_metrics, rows_of_outcomes
+from cheerful_pipelines.metrics.counting.count_campaign import count_campaign
+from cheerful_pipelines.metrics.counting.fact_store import FactStore
+from cheerful_pipelines.metrics.counting.outcome_document import document_of, outcome_of
+from cheerful_pipelines.metrics.counting.outcome_store import OutcomeStore
+from cheerful_pipelines.metrics.counting.outcomes import recipient_outcomes
+from cheerful_pipelines.metrics.counting.receipts import changes_between, explain
 from cheerful_pipelines.metrics.models import CountReport, MetricRow
-from cheerful_pipelines.metrics.outcome_document import document_of, outcome_of
-from cheerful_pipelines.metrics.outcome_store import OutcomeStore
-from cheerful_pipelines.metrics.outcomes import recipient_outcomes
-from cheerful_pipelines.metrics.receipts import changes_between, explain
 from cheerful_pipelines.metrics.store import MetricStore
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database

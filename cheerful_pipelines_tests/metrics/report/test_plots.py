@@ -6,21 +6,21 @@ from datetime import timedelta
 
 import pytest
 
-from cheerful_pipelines.metrics.campaign_plots import campaign_plots, curve, funnel, labels
-from cheerful_pipelines.metrics.campaign_plots import senders as senders_figure
-from cheerful_pipelines.metrics.compute import Timing
-from cheerful_pipelines.metrics.definitions import LABEL_TITLES
-from cheerful_pipelines.metrics.intervals import wilson_interval
+from cheerful_pipelines.metrics.counting.compute import Timing
+from cheerful_pipelines.metrics.counting.definitions import LABEL_TITLES
+from cheerful_pipelines.metrics.counting.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import Grain, StoredMetric
-from cheerful_pipelines.metrics.plot_style import LARGEST_PICTURE_BYTES
-from cheerful_pipelines.metrics.plots import (
+from cheerful_pipelines.metrics.report.campaign_plots import campaign_plots, curve, funnel, labels
+from cheerful_pipelines.metrics.report.campaign_plots import senders as senders_figure
+from cheerful_pipelines.metrics.report.plot_style import LARGEST_PICTURE_BYTES
+from cheerful_pipelines.metrics.report.plots import (
     days_figure,
     funnel_figure,
     labels_figure,
     portfolio_plots,
     reply_rate_figure,
 )
-from cheerful_pipelines.metrics.tables import by_campaign
+from cheerful_pipelines.metrics.report.tables import by_campaign
 from cheerful_pipelines_tests.builders import START
 
 

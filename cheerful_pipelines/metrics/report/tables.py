@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.metrics.compute import Timing
-from cheerful_pipelines.metrics.definitions import BY_KEY, HEADLINE, VENDOR_DEFINITIONS
+from cheerful_pipelines.metrics.counting.compute import Timing
+from cheerful_pipelines.metrics.counting.definitions import BY_KEY, HEADLINE, VENDOR_DEFINITIONS
 from cheerful_pipelines.metrics.models import MetricRow, StoredMetric
 
 _PORTFOLIO = (

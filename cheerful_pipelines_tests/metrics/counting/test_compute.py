@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.mail.reading.models import FailedRecipient
-from cheerful_pipelines.metrics.compute import compute_metrics
-from cheerful_pipelines.metrics.consistency import (
+from cheerful_pipelines.metrics.counting.compute import compute_metrics
+from cheerful_pipelines.metrics.counting.consistency import (
     funnel_that_widens,
     parts_that_miss_the_whole,
     shares_out_of_bounds,

@@ -12,10 +12,10 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.metrics.definitions import LABEL_TITLES
-from cheerful_pipelines.metrics.intervals import wilson_interval
+from cheerful_pipelines.metrics.counting.definitions import LABEL_TITLES
+from cheerful_pipelines.metrics.counting.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import StoredMetric
-from cheerful_pipelines.metrics.plot_style import (
+from cheerful_pipelines.metrics.report.plot_style import (
     FUNNEL,
     GRID,
     INK,
@@ -27,7 +27,7 @@ from cheerful_pipelines.metrics.plot_style import (
     readable_on,
     titled,
 )
-from cheerful_pipelines.metrics.tables import by_campaign
+from cheerful_pipelines.metrics.report.tables import by_campaign
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

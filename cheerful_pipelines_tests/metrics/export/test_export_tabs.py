@@ -15,8 +15,8 @@ from cheerful_pipelines.google.sheets.keyed_tab import DesiredTab
 from cheerful_pipelines.google.sheets.lease_store import only_writer
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.metrics.export import ExportResult, export_tabs, read_back
-from cheerful_pipelines.metrics.export_campaign import export_campaign
+from cheerful_pipelines.metrics.export.export_campaign import export_campaign
+from cheerful_pipelines.metrics.export.export_tabs import ExportResult, export_tabs, read_back
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
 

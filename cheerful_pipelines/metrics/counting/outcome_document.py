@@ -8,7 +8,7 @@ import json
 from datetime import datetime
 from typing import Any
 
-from cheerful_pipelines.metrics.outcomes import Event, Outcome, Send
+from cheerful_pipelines.metrics.counting.outcomes import Event, Outcome, Send
 
 
 def document_of(outcome: Outcome) -> dict[str, Any]:

@@ -2,9 +2,15 @@
 
 import pytest
 
-from cheerful_pipelines.metrics.definitions import BY_KEY, DEFINITIONS, HEADLINE, LABEL_TITLES, VENDOR_DEFINITIONS
+from cheerful_pipelines.metrics.counting.definitions import (
+    BY_KEY,
+    DEFINITIONS,
+    HEADLINE,
+    LABEL_TITLES,
+    VENDOR_DEFINITIONS,
+)
+from cheerful_pipelines.metrics.counting.outcomes import bare_id
 from cheerful_pipelines.metrics.models import MetricRow
-from cheerful_pipelines.metrics.outcomes import bare_id
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.metrics.scenario import Scenario
 

@@ -1,0 +1,1 @@
+"""From facts to outcomes to numbers, and what is behind each."""
