@@ -11,8 +11,8 @@ from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
-from cheerful_pipelines.operations.backfill_store import BackfillStore
-from cheerful_pipelines.operations.request_backfill import progress_in_words, request_backfill
+from cheerful_pipelines.operations.backfills.backfill_store import BackfillStore
+from cheerful_pipelines.operations.backfills.request_backfill import progress_in_words, request_backfill
 from cheerful_pipelines.storage.blobs import BlobStore
 
 app = typer.Typer(no_args_is_help=True)

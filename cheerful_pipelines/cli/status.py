@@ -11,11 +11,11 @@ from cheerful_pipelines.cli.tables import print_table
 from cheerful_pipelines.cli.waiting import waiting_mailboxes
 from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.metrics.store import MetricStore
-from cheerful_pipelines.operations.alert_store import Alert, AlertStore
+from cheerful_pipelines.operations.alerts.alert_store import Alert, AlertStore
+from cheerful_pipelines.operations.alerts.notify import SEVERITIES
+from cheerful_pipelines.operations.alerts.troubles import troubles
 from cheerful_pipelines.operations.health import health_report, signs
 from cheerful_pipelines.operations.models import FailedWork, FailingTicks, HealthReport, SilentDaemon, Trouble
-from cheerful_pipelines.operations.notify import SEVERITIES
-from cheerful_pipelines.operations.troubles import troubles
 from cheerful_pipelines.storage.engine import Database
 
 HEADLINES = ("contacted", "delivered", "replied", "reply_rate", "positive", "opted_out")

@@ -11,7 +11,7 @@ from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.mail.parse_message import PARSER_VERSION
 from cheerful_pipelines.mail.reading.read_message import READER_VERSION
 from cheerful_pipelines.metrics.counting.count_campaign import definitions_in_force
-from cheerful_pipelines.operations.alert_store import AlertStore
+from cheerful_pipelines.operations.alerts.alert_store import AlertStore
 from cheerful_pipelines.operations.health_store import HealthStore
 from cheerful_pipelines.operations.models import AccountHealth, FailedWork, FailingTicks, HealthReport, SilentDaemon
 from cheerful_pipelines.orchestration.retries import WorkFailure

@@ -8,7 +8,7 @@ from pydantic import Field
 from cheerful_pipelines.campaigns.store import database_of_campaign
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
-from cheerful_pipelines.operations.request_backfill import estimate_as_markdown, request_backfill
+from cheerful_pipelines.operations.backfills.request_backfill import estimate_as_markdown, request_backfill
 from cheerful_pipelines.operations.retention import let_go
 from cheerful_pipelines.operations.sweep import sweep_blobs
 from cheerful_pipelines.orchestration.failures import API_RETRY, DATABASE_RETRY, dagster_failures

@@ -10,19 +10,19 @@ from pydantic import Field
 
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.operations.alert_store import AlertStore
+from cheerful_pipelines.operations.alerts.alert_store import AlertStore
+from cheerful_pipelines.operations.alerts.notify import notify
+from cheerful_pipelines.operations.alerts.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
-from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
-from cheerful_pipelines.operations.backfill_progress import RunSeen, next_step
-from cheerful_pipelines.operations.backfill_store import BackfillStore
+from cheerful_pipelines.operations.backfills.backfill_plan import ASSETS_OF
+from cheerful_pipelines.operations.backfills.backfill_progress import RunSeen, next_step
+from cheerful_pipelines.operations.backfills.backfill_store import BackfillStore
+from cheerful_pipelines.operations.backfills.request_backfill import progress_in_words
 from cheerful_pipelines.operations.dagster_state import CheckSeen, checks_since
 from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import health_report
 from cheerful_pipelines.operations.lost_runs import Here, end_lost_run, lost_runs
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, Trouble
-from cheerful_pipelines.operations.notify import notify
-from cheerful_pipelines.operations.request_backfill import progress_in_words
-from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.orchestration.failures import failure_class_of, told
 from cheerful_pipelines.orchestration.jobs import ARCHIVE_RECONCILE, HEALTH, SHEET_IMPORT
 from cheerful_pipelines.orchestration.retries import may_be_tried

@@ -1,7 +1,8 @@
 """The campaign chain, declared once: the assets from stored mail to numbers, each with its function and its checks.
 
 Derived from it are the job for one campaign (jobs.py), the run over many (bulk_refresh.py), the fan-out sensor
-(sensors.py) and the last stage of a backfill (operations/backfill_plan.py). A new asset of the chain gets a line here.
+(sensors.py) and the last stage of a backfill (operations/backfills/backfill_plan.py). A new asset of the chain gets a
+line here.
 """
 
 from collections.abc import Callable, Mapping

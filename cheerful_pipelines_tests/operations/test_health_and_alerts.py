@@ -24,15 +24,15 @@ from hypothesis import strategies as st
 from cheerful_pipelines import __version__
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.operations import notify
-from cheerful_pipelines.operations.alert_store import AlertStore
+from cheerful_pipelines.operations.alerts import notify
+from cheerful_pipelines.operations.alerts.alert_store import AlertStore
+from cheerful_pipelines.operations.alerts.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.operations.assets import health_report_asset
 from cheerful_pipelines.operations.dagster_state import checks_since
 from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import headline, health_report
 from cheerful_pipelines.operations.models import Trouble
 from cheerful_pipelines.operations.sensors import alerts, lost_workers
-from cheerful_pipelines.operations.troubles import STATE_KINDS, troubles
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import alembic_config

@@ -26,14 +26,14 @@ from hypothesis import strategies as st
 
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.settings import Settings
-from cheerful_pipelines.operations.alert_store import AlertStore
+from cheerful_pipelines.operations.alerts.alert_store import AlertStore
+from cheerful_pipelines.operations.alerts.notify import body
+from cheerful_pipelines.operations.alerts.troubles import ALERT_RULES, severity_of, troubles
 from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
 from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import health_report, signs
 from cheerful_pipelines.operations.models import Trouble
-from cheerful_pipelines.operations.notify import body
 from cheerful_pipelines.operations.sensors import alerts
-from cheerful_pipelines.operations.troubles import ALERT_RULES, severity_of, troubles
 from cheerful_pipelines.orchestration.retries import FAILURE_CLASSES, FailureClass
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import work_tags

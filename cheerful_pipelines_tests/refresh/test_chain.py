@@ -10,7 +10,7 @@ import pytest
 from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.definitions import build_defs
-from cheerful_pipelines.operations.backfill_plan import ASSETS_OF
+from cheerful_pipelines.operations.backfills.backfill_plan import ASSETS_OF
 from cheerful_pipelines.refresh.bulk_refresh import bulk_campaign_refresh
 from cheerful_pipelines.refresh.chain import CAMPAIGN_ASSETS, CHAIN, CHAIN_ASSETS, ONLY_ALONE
 from cheerful_pipelines.refresh.jobs import CAMPAIGN_REFRESH

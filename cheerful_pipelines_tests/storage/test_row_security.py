@@ -27,7 +27,8 @@ from cheerful_pipelines.mail import store as mail_stores
 from cheerful_pipelines.mail.scope import scope_store
 from cheerful_pipelines.metrics import store as metric_stores
 from cheerful_pipelines.metrics.counting import fact_store, outcome_store
-from cheerful_pipelines.operations import backfill_store, health_store
+from cheerful_pipelines.operations import health_store
+from cheerful_pipelines.operations.backfills import backfill_store
 from cheerful_pipelines.recipients import store as recipient_stores
 from cheerful_pipelines.storage.embedded_postgres import EmbeddedPostgres
 from cheerful_pipelines.storage.engine import Database

@@ -15,7 +15,7 @@ from cheerful_pipelines.core.errors import ConfigurationError, TransientError
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.deadlines import Limit, finish_within
-from cheerful_pipelines.operations.alert_store import Alert, AlertStore
+from cheerful_pipelines.operations.alerts.alert_store import Alert, AlertStore
 from cheerful_pipelines.operations.models import Severity
 from cheerful_pipelines.orchestration.failures import failure_class_of, told
 from cheerful_pipelines.orchestration.retries import WorkFailure, may_be_tried

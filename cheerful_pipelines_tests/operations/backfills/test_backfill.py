@@ -15,12 +15,12 @@ from cheerful_pipelines.core.errors import ConfigurationError, NotFoundError
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.demo.seed import seed_demo
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-from cheerful_pipelines.operations.backfill_plan import plan_backfill
-from cheerful_pipelines.operations.backfill_progress import LOST_AFTER, PARTS_AT_ONCE, RunSeen, next_step
-from cheerful_pipelines.operations.backfill_store import BackfillStore
+from cheerful_pipelines.operations.backfills.backfill_plan import plan_backfill
+from cheerful_pipelines.operations.backfills.backfill_progress import LOST_AFTER, PARTS_AT_ONCE, RunSeen, next_step
+from cheerful_pipelines.operations.backfills.backfill_store import BackfillStore
+from cheerful_pipelines.operations.backfills.request_backfill import month_of, request_backfill
 from cheerful_pipelines.operations.jobs import campaign_backfill
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, Stage
-from cheerful_pipelines.operations.request_backfill import month_of, request_backfill
 from cheerful_pipelines.operations.sensors import campaign_backfills
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.blobs import BlobStore

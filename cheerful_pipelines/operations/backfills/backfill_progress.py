@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from cheerful_pipelines.operations.backfill_plan import STAGES
+from cheerful_pipelines.operations.backfills.backfill_plan import STAGES
 from cheerful_pipelines.operations.models import Backfill, BackfillPart, BackfillState, PartState
 
 PARTS_AT_ONCE = 2

@@ -13,9 +13,9 @@ from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.mail.store import MailStore
-from cheerful_pipelines.operations.backfill_plan import plan_backfill
-from cheerful_pipelines.operations.backfill_store import BackfillStore
-from cheerful_pipelines.operations.estimate_backfill import estimate_backfill
+from cheerful_pipelines.operations.backfills.backfill_plan import plan_backfill
+from cheerful_pipelines.operations.backfills.backfill_store import BackfillStore
+from cheerful_pipelines.operations.backfills.estimate_backfill import estimate_backfill
 from cheerful_pipelines.operations.models import Backfill, BackfillEstimate, BackfillPlan
 from cheerful_pipelines.storage.blobs import BlobStore
 from cheerful_pipelines.storage.engine import Database

@@ -1,0 +1,1 @@
+"""What is worth telling a person, told once."""

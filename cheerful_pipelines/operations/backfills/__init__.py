@@ -1,0 +1,1 @@
+"""A campaign brought up to date in one step: estimate, parts, progress."""
