@@ -22,7 +22,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.production_rules import is_plain, is_this_machine, masked_url, same_keys, weak_key
-from cheerful_pipelines.google.quota.prices import PLANS, QuotaPlan
 
 LOCAL_GOOGLE_DEFAULT_URL = "http://127.0.0.1:4510"
 
@@ -170,23 +169,6 @@ class Settings(BaseSettings):
     """Most that a day's runs may spend for one client; None: no limit of its own."""
     llm_calls_per_day: int = Field(default=20_000, ge=0, le=100_000_000)
     """Most calls to a paid model a day: the limit that also holds where prices are not known."""
-
-    @property
-    def gmail_plan(self) -> QuotaPlan:
-        """The price table."""
-        return PLANS[self.gmail_quota]
-
-    @property
-    def gmail_units_a_minute(self) -> int:
-        """Of one mailbox. The local server needs no patience; set CHEERFUL_GMAIL_UNITS_PER_MINUTE to feel Gmail's."""
-        if self.gmail_units_per_minute is None and self.mode == "local":
-            return self.gmail_project_units_a_minute
-        return self.gmail_units_per_minute or self.gmail_plan.units_a_minute
-
-    @property
-    def gmail_project_units_a_minute(self) -> int:
-        """Of all mailboxes together."""
-        return self.gmail_project_units_per_minute or self.gmail_plan.project_units_a_minute
 
     @property
     def trusted_proxy_networks(self) -> tuple[str, ...]:

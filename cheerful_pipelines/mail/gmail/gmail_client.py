@@ -42,6 +42,7 @@ from cheerful_pipelines.google.deadlines import BATCH_BYTES_A_SECOND, CALL_SECON
 from cheerful_pipelines.google.gmail_errors import error_from_answer
 from cheerful_pipelines.google.patience import Patience
 from cheerful_pipelines.google.quota.allowance import Allowance, Grant, MemoryLedger
+from cheerful_pipelines.google.quota.limits import project_units_a_minute, quota_plan, units_a_minute
 from cheerful_pipelines.google.quota.prices import Operation
 from cheerful_pipelines.google.quota.store import QuotaStore
 from cheerful_pipelines.mail.gmail.batch import BatchPart, decode_batch, encode_batch
@@ -527,9 +528,7 @@ class GmailClients:
         Raises AuthError where the account has no usable credentials.
         """
         share = self._settings.gmail_archive_share if for_archive else 1.0
-        ledger = QuotaStore(
-            self._database, account.id, project_units_a_minute=self._settings.gmail_project_units_a_minute
-        )
+        ledger = QuotaStore(self._database, account.id, project_units_a_minute=project_units_a_minute(self._settings))
         return self._kept(account, f"share {share}", lambda: self._allowance(ledger, share=share), tries=ATTEMPTS)
 
     def polling_client(self, account: GmailAccount) -> GmailClient:
@@ -570,7 +569,7 @@ class GmailClients:
             return self._clients[key]
 
     def _allowance(self, ledger: MemoryLedger | QuotaStore, *, share: float) -> Allowance:
-        return Allowance(ledger, units_a_minute=self._settings.gmail_units_a_minute, share=share)
+        return Allowance(ledger, units_a_minute=units_a_minute(self._settings), share=share)
 
     def _make(
         self,
@@ -592,7 +591,7 @@ class GmailClients:
             connect_now,
             root=endpoint or "https://gmail.googleapis.com",
             allowance=allowance,
-            prices=self._settings.gmail_plan.prices,
+            prices=quota_plan(self._settings).prices,
             batch_size=self._settings.gmail_batch_size,
             requests_at_once=self._settings.gmail_requests_at_once,
             tries=tries,

@@ -10,6 +10,7 @@ from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.estimate import pending_work
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.quota.limits import units_a_minute
 from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
 from cheerful_pipelines.mail.gmail.sync import MailboxSync
 from cheerful_pipelines.mail.store import MailStore
@@ -52,7 +53,7 @@ def estimate_backfill(
         calls, hits = work.calls, work.judged_before
         usd = work.usd if work.usd is not None else float("nan")
     busiest = max(units_of.values(), default=0)
-    minutes = busiest / (settings.gmail_units_a_minute * settings.gmail_archive_share)
+    minutes = busiest / (units_a_minute(settings) * settings.gmail_archive_share)
     minutes += len(plan.parts) * _SECONDS_A_RUN / RUNS_AT_ONCE / 60
     return BackfillEstimate(
         partitions=len(plan.parts), messages=messages, quota_units=sum(units_of.values()), minutes=round(minutes, 1),
