@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from cheerful_pipelines.core.errors import PermanentError
+from cheerful_pipelines.google.sheets.models import SheetSource
 
 CampaignType = Literal["GIFTING", "PAID_PROMOTION"]
 CampaignStatus = Literal["DRAFT", "ACTIVE", "COMPLETED"]
@@ -58,6 +59,17 @@ class Campaign(BaseModel):
         if not isinstance(given, Mapping):
             return given
         return {field: (headers,) if isinstance(headers, str) else headers for field, headers in given.items()}
+
+    @property
+    def sheet_source(self) -> SheetSource:
+        """Where the list of recipients is."""
+        return SheetSource(
+            spreadsheet_id=self.spreadsheet_id,
+            tab=self.sheet_tab,
+            gid=self.sheet_gid,
+            range=self.sheet_range,
+            header_row=self.header_row,
+        )
 
 
 class GmailAccount(BaseModel):

@@ -10,7 +10,6 @@ from cheerful_pipelines.campaigns.models import SOURCE_FIELDS, Campaign
 from cheerful_pipelines.cli.connections import database
 from cheerful_pipelines.core.errors import ConfigurationError, SheetContentError
 from cheerful_pipelines.core.settings import load_settings
-from cheerful_pipelines.google.sheets.models import SheetSource
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.import_plan import read_sheet
 
@@ -65,7 +64,7 @@ def read_sheets(values: Mapping[str, Any], known: Campaign | None) -> list[str]:
     wanted = Campaign.model_validate({"id": _NOBODY, "user_id": _NOBODY, "slug": "new", "column_mapping": {}, **values})
     remarks = []
     if known is None or any(getattr(wanted, name) != getattr(known, name) for name in SOURCE_FIELDS):
-        client.locate(SheetSource.of(wanted))
+        client.locate(wanted.sheet_source)
         try:
             read_sheet(client, wanted)
         except SheetContentError as error:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.core.errors import TransientError
-from cheerful_pipelines.google.sheets.models import Cell, SheetSource, SheetWindow
+from cheerful_pipelines.google.sheets.models import Cell, SheetWindow
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.columns import header_drift
 from cheerful_pipelines.recipients.diff import RemovalVerdict, compare, judge_removals
@@ -133,7 +133,7 @@ def read_sheet(sheets: SheetsClient, campaign: Campaign) -> ReadSheet:
     A sheet of several chunks that is edited while it is read is read again: rows that were inserted meanwhile would
     shift the later chunks. Raises TransientError where that does not end.
     """
-    source = SheetSource.of(campaign)
+    source = campaign.sheet_source
     for _ in range(READS_OF_AN_EDITED_SHEET):
         # The version comes first: an edit after it shows as a newer version at the next tick.
         before = sheets.drive_version(source.spreadsheet_id)
@@ -164,7 +164,7 @@ def is_as_read(sheets: SheetsClient, campaign: Campaign, values_hash: str) -> st
     is taken before the cells, so an edit that comes later still shows.
     """
     version = sheets.drive_version(campaign.spreadsheet_id)
-    counting = _Hashed(sheets.rows(sheets.locate(SheetSource.of(campaign))))
+    counting = _Hashed(sheets.rows(sheets.locate(campaign.sheet_source)))
     for _ in counting:
         pass
     return version if counting.hexdigest() == values_hash else None

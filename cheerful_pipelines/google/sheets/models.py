@@ -2,8 +2,6 @@
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.campaigns.models import Campaign
-
 Cell = str | int | float | bool | None
 """One value as Sheets gives it unformatted."""
 
@@ -18,17 +16,6 @@ class SheetSource(BaseModel):
     range: str | None = None
     """A1 range, with or without its tab, or the name of a named range."""
     header_row: int | None = None
-
-    @classmethod
-    def of(cls, campaign: Campaign) -> "SheetSource":
-        """What the campaign says about its sheet."""
-        return cls(
-            spreadsheet_id=campaign.spreadsheet_id,
-            tab=campaign.sheet_tab,
-            gid=campaign.sheet_gid,
-            range=campaign.sheet_range,
-            header_row=campaign.header_row,
-        )
 
 
 class TabProperties(BaseModel):

@@ -11,7 +11,6 @@ from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.core.errors import ConfigurationError
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.sheets.keyed_tab import DesiredTab, same, shown_rows
-from cheerful_pipelines.google.sheets.models import SheetSource
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.google.sheets.write_tabs import (
     WrittenTabs,
@@ -45,7 +44,7 @@ def export_tabs(
     spreadsheet_id = campaign.metrics_spreadsheet_id or ""
     tabs = sheets.tabs(spreadsheet_id)
     if spreadsheet_id == campaign.spreadsheet_id:
-        refuse_source_tab(sheets.locate(SheetSource.of(campaign)), desired)
+        refuse_source_tab(sheets.locate(campaign.sheet_source), desired)
     written = write_tabs(sheets, spreadsheet_id, tabs, desired)
     return ExportResult(
         **written.model_dump(),
