@@ -6,18 +6,24 @@ What makes a mail concern a campaign stands in relevance.py; what was passed ove
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from cheerful_pipelines.campaigns.models import GmailAccount
 from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.core.batches import in_batches
 from cheerful_pipelines.core.errors import PoisonError
-from cheerful_pipelines.mail.gmail.listing import MailboxListing
 from cheerful_pipelines.mail.models import MessageRef, ParsedMail, Poisoned
 from cheerful_pipelines.mail.poison import one_message
 from cheerful_pipelines.mail.scope import relevance
 from cheerful_pipelines.mail.scope.scope_store import ScopeStore
 from cheerful_pipelines.mail.store import MailStore
+
+
+class Listing(Protocol):
+    """What a mailbox tells of its mail without a fetch."""
+
+    def ids(self, *, after: datetime, before: datetime | None = None, query: str = "") -> dict[str, str]:
+        """Id to thread id of a window, of the mails that the query finds."""
 
 
 class Sorted(NamedTuple):
@@ -47,7 +53,7 @@ class LeastData:
         return sorted(one for one in addresses if address_key(one) not in self._account.identity_keys)
 
     def sort_out(
-        self, unknown: Mapping[str, str], listing: MailboxListing, *, after: datetime, before: datetime | None = None
+        self, unknown: Mapping[str, str], listing: Listing, *, after: datetime, before: datetime | None = None
     ) -> Sorted:
         """Decide what of a listing is fetched.
 
