@@ -102,12 +102,7 @@ def open_session(settings: Settings) -> SheetsSession:
 
 
 def _credentials_info(settings: Settings) -> dict[str, Any]:
-    if settings.mode == "local":
-        from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
-
-        text = LocalGoogleAdmin(settings.local_google_url).sheets_credentials_json()
-    else:
-        text = _credentials_file(settings)
+    text = _local_credentials(settings) if settings.mode == "local" else _credentials_file(settings)
     info = _json_or_none(text.encode())
     wanted = {"refresh_token", "client_id", "client_secret"}
     if not isinstance(info, dict) or not (info.get("type") == "service_account" or wanted <= info.keys()):
@@ -116,6 +111,23 @@ def _credentials_info(settings: Settings) -> dict[str, Any]:
             what_to_do="Set CHEERFUL_SHEETS_CREDENTIALS_FILE to the file that Google gave you.",
         )
     return info
+
+
+def _local_credentials(settings: Settings) -> str:
+    """Asked of the local server over HTTP, as any client of it would: nothing of the server is imported here."""
+    session = watched(requests.Session())
+    session.trust_env = False  # the environment's proxies are for the world outside
+    try:
+        answer = session.post(
+            f"{settings.local_google_url.rstrip('/')}/local/credentials", json={}, timeout=TIMEOUT_SECONDS
+        )
+        answer.raise_for_status()
+    except requests.RequestException as error:
+        raise TransientError(
+            f"The local Google server at {settings.local_google_url} gave no credentials ({type(error).__name__}).",
+            what_to_do="Start it: ./infra/dev.sh start",
+        ) from None
+    return answer.text
 
 
 def _credentials_file(settings: Settings) -> str:

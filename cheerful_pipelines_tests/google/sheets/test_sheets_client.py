@@ -19,6 +19,7 @@ from cheerful_pipelines.core.errors import (
 from cheerful_pipelines.core.settings import Settings
 from cheerful_pipelines.google.sheets.models import Cell, SheetSource
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
+from cheerful_pipelines.google.sheets.sheets_session import open_session
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.storage.engine import Database
 
@@ -255,6 +256,13 @@ def test_a_lost_answer_to_a_batch_is_not_sent_again(google: LocalGoogleAdmin, sh
 def test_a_call_inside_a_transaction_is_a_mistake_of_ours(sheets: SheetsClient, database: Database) -> None:
     with database.transaction(), pytest.raises(RuntimeError, match="transaction is open"):
         sheets.drive_version("creators")
+
+
+def test_local_mode_asks_the_local_server_and_says_where_none_answers(google_settings: Settings) -> None:
+    away = google_settings.model_copy(update={"local_google_url": "http://127.0.0.1:9"})
+
+    with pytest.raises(TransientError, match=r"gave no credentials \(ConnectionError\)\. Start it"):
+        open_session(away)
 
 
 def test_live_mode_signs_in_with_the_users_file_against_any_endpoint(
