@@ -10,6 +10,7 @@ import dagster as dg
 from cheerful_pipelines.campaigns.sensors import SENSORS as CAMPAIGN_SENSORS
 from cheerful_pipelines.classification.assets import ASSETS as CLASSIFICATION_ASSETS
 from cheerful_pipelines.classification.checks import CHECKS as CLASSIFICATION_CHECKS
+from cheerful_pipelines.classification.overrides.assets import ASSETS as OVERRIDE_ASSETS
 from cheerful_pipelines.classification.sensors import SENSORS as CLASSIFICATION_SENSORS
 from cheerful_pipelines.mail.gmail.assets import ASSETS as GMAIL_ASSETS
 from cheerful_pipelines.mail.gmail.checks import CHECKS as GMAIL_CHECKS
@@ -46,6 +47,7 @@ def build_defs(**overrides: Any) -> dg.Definitions:
             *GMAIL_ASSETS,
             *THREAD_ASSETS,
             *CLASSIFICATION_ASSETS,
+            *OVERRIDE_ASSETS,
             *METRIC_ASSETS,
             *OPERATION_ASSETS,
         ],

@@ -66,6 +66,7 @@ class Pipeline:
         """Every sheet, every account, then every campaign from its threads to its export."""
         for campaign in self.campaigns.campaigns():
             self.run("sheet_recipients", campaign.slug)
+            self.run("sheet_overrides", campaign.slug)
         for account in self.campaigns.accounts():
             self.run("gmail_messages", account.alias)
         for campaign in self.campaigns.campaigns():

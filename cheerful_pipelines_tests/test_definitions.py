@@ -5,7 +5,7 @@ import pytest
 
 from cheerful_pipelines.definitions import build_defs
 
-API_ASSETS = {"sheet_recipients", "gmail_messages", "gmail_archive", "metrics_sheet"}
+API_ASSETS = {"sheet_recipients", "gmail_messages", "gmail_archive", "metrics_sheet", "sheet_overrides"}
 
 GRAPH = {
     # asset: (group, partitions, upstream assets)
@@ -15,10 +15,11 @@ GRAPH = {
     "email_threads": ("threads", "campaign", {"sheet_recipients", "gmail_messages", "gmail_archive"}),
     "classifier_evaluation": ("classification", None, set()),
     "thread_classifications": ("classification", "campaign", {"email_threads", "classifier_evaluation"}),
+    "sheet_overrides": ("classification", "campaign", {"sheet_recipients"}),
     "review_queue": ("classification", "campaign", {"thread_classifications"}),
     "classification_batches": ("classification", "campaign", {"email_threads"}),
     "batch_verdicts": ("classification", "campaign", {"classification_batches"}),
-    "campaign_metrics": ("metrics", "campaign", {"sheet_recipients", "thread_classifications"}),
+    "campaign_metrics": ("metrics", "campaign", {"sheet_recipients", "sheet_overrides", "thread_classifications"}),
     "campaign_report": ("metrics", "campaign", {"campaign_metrics"}),
     "metrics_sheet": ("metrics", "campaign", {"campaign_metrics"}),
     "health_report": ("operations", None, set()),

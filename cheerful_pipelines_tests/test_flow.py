@@ -61,7 +61,7 @@ def test_a_client_corrects_a_label_in_the_sheet_and_it_counts_survives_and_can_b
     google: LocalGoogleAdmin,
     database: Database,
 ) -> None:
-    """The column Override: read by the import, above every verdict, untouched by exports."""
+    """The column Override: read with each import, above every verdict, untouched by exports."""
     google.add_mailbox("mia@brand.example")
     google.put_sheet("in", title="Creators", tabs={"Creators": [["Name", "Email"], ["Ana", "ana@creator.example"]]})
     google.put_sheet("out", title="Numbers", tabs={"Notes": [["ours"]]})
@@ -80,18 +80,18 @@ def test_a_client_corrects_a_label_in_the_sheet_and_it_counts_survives_and_can_b
     sheets.update_values("out", [(f"Threads!{column}2", [["Not interested"]])])
     pipeline.sync_everything()
 
-    assert pipeline.metadata("sheet_recipients", "spring")["overrides"] == "1 set, 0 taken back."
+    assert pipeline.metadata("sheet_overrides", "spring")["overrides"] == "1 set, 0 taken back."
     assert pipeline.metrics("spring")["positive"] == 0
     row = sheets.read_ranges("out", ["Threads"], dates_as_numbers=True)[0][1]
     assert row[header.index("Override")] == "Not interested"
     assert row[header.index("Status")] == "not interested"
     pipeline.sync_everything()
-    assert pipeline.metadata("sheet_recipients", "spring")["overrides"] == "0 set, 0 taken back."
+    assert pipeline.metadata("sheet_overrides", "spring")["overrides"] == "0 set, 0 taken back."
     assert pipeline.metadata("metrics_sheet", "spring")["cells_written"] == 0
 
     sheets.update_values("out", [(f"Threads!{column}2", [["hm, perhaps"]])])
-    pipeline.run("sheet_recipients", "spring")
-    said = pipeline.metadata("sheet_recipients", "spring")["overrides"]
+    pipeline.run("sheet_overrides", "spring")
+    said = pipeline.metadata("sheet_overrides", "spring")["overrides"]
     assert "Row 2: not a label" in said
     assert "perhaps" not in said
     assert pipeline.metrics("spring")["positive"] == 0

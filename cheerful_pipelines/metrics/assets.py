@@ -75,6 +75,7 @@ class CountConfig(dg.Config):
     deps=[
         dg.AssetDep("thread_classifications", partition_mapping=dg.IdentityPartitionMapping()),
         dg.AssetDep("sheet_recipients", partition_mapping=dg.IdentityPartitionMapping()),
+        dg.AssetDep("sheet_overrides", partition_mapping=dg.IdentityPartitionMapping()),
     ],
     retry_policy=DATABASE_RETRY,
     backfill_policy=dg.BackfillPolicy.multi_run(),

@@ -4,8 +4,8 @@ import dagster as dg
 
 SHEET_IMPORT = dg.define_asset_job(
     name="sheet_import",
-    selection=dg.AssetSelection.assets("sheet_recipients"),
-    description="Read one campaign's recipients from its sheet.",
+    selection=dg.AssetSelection.assets("sheet_recipients", "sheet_overrides"),
+    description="Read one campaign's recipients from its sheet, and the labels that its client corrected.",
 )
 
 CAMPAIGN_EXPORT = dg.define_asset_job(

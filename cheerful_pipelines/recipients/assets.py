@@ -10,8 +10,6 @@ import dagster as dg
 
 from cheerful_pipelines.campaigns.models import Campaign
 from cheerful_pipelines.campaigns.store import CampaignStore
-from cheerful_pipelines.classification.overrides.take_overrides import take_overrides
-from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.core.errors import CheerfulError, SheetContentError
 from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.core.redaction import without_addresses
@@ -105,12 +103,10 @@ def sheet_recipients(
             record=plan.record(context.run_id),
         )
         told = _tell_the_client(database, sheets, campaign, plan) if campaign.writes_problems_tab else "not asked for"
-        overrides = _overrides(database, sheets, campaign)
     yield dg.MaterializeResult(
         metadata={
             **_words(plan, applied),
             "problems_tab": told,
-            "overrides": overrides,
             "mode": settings.mode,
             "recipients_revision_before": plan.expected_revision,
             "recipients_revision_after": applied.revision,
@@ -182,16 +178,6 @@ def _tell_the_client(database: Database, sheets: SheetsClient, campaign: Campaig
         logger.warning("problems_tab_not_written", campaign=campaign.slug, error=type(error).__name__)
         return f"Not written; the next import tries again. {error}"
     return f"{written.cells_written} cells written"
-
-
-def _overrides(database: Database, sheets: SheetsClient, campaign: Campaign) -> str:
-    """What the client typed beside the threads. The import stands by now, so trouble here is told and fails nothing."""
-    try:
-        taken = take_overrides(sheets, VerdictStore(database), campaign)
-    except CheerfulError as error:
-        logger.warning("overrides_not_read", campaign=campaign.slug, error=type(error).__name__)
-        return f"Not read; the next import tries again. {error}"
-    return " ".join([f"{taken.set} set, {taken.taken_back} taken back.", *taken.problems])
 
 
 def _words(plan: ImportPlan, applied: AppliedImport | None) -> dict[str, dg.MetadataValue[Any]]:

@@ -83,7 +83,7 @@ def may_be_polled(sheet: SheetWatch, failures: Mapping[str, WorkFailure], tick: 
     name="sheet_changes",
     kinds=["sheet"],
     cursor=SheetCursor,
-    target=dg.AssetSelection.assets("sheet_recipients"),
+    target=dg.AssetSelection.assets("sheet_recipients", "sheet_overrides"),
     minimum_interval_seconds=8,  # the daemon looks every 5 s: every ten seconds in practice
     description="Asks Drive for the version of each active campaign's sheet and imports those that changed.",
 )

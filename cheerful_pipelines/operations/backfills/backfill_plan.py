@@ -12,7 +12,7 @@ STAGES: tuple[Stage, ...] = ("sheet", "archive", "campaign")
 """The sheet says whose mail is wanted, the archive brings it, the campaign's assets make it into numbers."""
 
 ASSETS_OF: dict[Stage, tuple[str, ...]] = {
-    "sheet": ("sheet_recipients",),
+    "sheet": ("sheet_recipients", "sheet_overrides"),
     "archive": ("gmail_archive",),
     "campaign": CAMPAIGN_ASSETS,
 }
