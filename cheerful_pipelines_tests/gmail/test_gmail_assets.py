@@ -27,6 +27,7 @@ from cheerful_pipelines.gmail.turns import MAILBOXES_A_RUN, MOST_RUNS, SyncKind,
 from cheerful_pipelines.local_google.admin import LocalGoogleAdmin
 from cheerful_pipelines.orchestration import work_sensor as helper
 from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure
+from cheerful_pipelines.orchestration.sensors import failed_schedules
 from cheerful_pipelines.orchestration.side_by_side import SideBySide
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.orchestration.work_sensor import work_tags
@@ -483,6 +484,23 @@ def test_a_mailbox_that_a_person_reconnected_is_synced_with_the_next_tick(instal
     WorkFailureStore(installation.database).record(
         "mailbox:max", "auth", at=helper.now(), run_id="run-1", watermark=None
     )
+    (request,) = installation.tick()
+
+    assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max"]
+    assert request.tags["cheerful/sync"] == "live"
+
+
+def test_a_mailbox_that_is_resumed_begins_without_its_old_failure(installation: Installation) -> None:
+    installation.sync(accounts=list(ALIASES))
+    installation.deliver("max", 7)
+    account, store = installation.campaigns.account("max"), WorkFailureStore(installation.database)
+    store.record("mailbox:max", "permanent", at=helper.now(), run_id="run-1")
+    installation.campaigns.set_account_status(account.id, status="paused", reason="by hand")
+    context = dg.build_sensor_context(instance=installation.instance, resources={"database": installation.database})
+    failed_schedules(context)
+    assert installation.failures == {}
+
+    installation.campaigns.set_account_status(account.id, status="active", reason=None)
     (request,) = installation.tick()
 
     assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max"]
