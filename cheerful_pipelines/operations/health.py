@@ -1,7 +1,7 @@
 """The health report put together, and as a page of Markdown."""
 
 import importlib.metadata
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from cheerful_pipelines import __version__
 from cheerful_pipelines.classification.choice import chosen_classifier
@@ -13,8 +13,15 @@ from cheerful_pipelines.mail.reading.read_message import READER_VERSION
 from cheerful_pipelines.metrics.counting.count_campaign import definitions_in_force
 from cheerful_pipelines.operations.alerts.alert_store import AlertStore
 from cheerful_pipelines.operations.health_store import HealthStore
-from cheerful_pipelines.operations.models import AccountHealth, FailedWork, FailingTicks, HealthReport, SilentDaemon
-from cheerful_pipelines.orchestration.retries import WorkFailure
+from cheerful_pipelines.operations.models import (
+    AccountHealth,
+    CampaignHealth,
+    FailedWork,
+    FailingTicks,
+    HealthReport,
+    SilentDaemon,
+)
+from cheerful_pipelines.orchestration.retries import MAILBOX_KINDS, WorkFailure
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.engine import Database
 
@@ -39,7 +46,7 @@ def health_report(
         accounts=accounts,
         campaigns=campaigns,
         failed=tuple(one for one in failed if one.partition not in completed),
-        failing_units=tuple(one for one in units if _is_still_wanted(one, accounts, completed)),
+        failing_units=tuple(one for one in units if _is_still_wanted(one, accounts, campaigns)),
         failing_ticks=tuple(failing_ticks),
         silent_daemons=tuple(silent_daemons),
         failing_checks=tuple(one.key for one in AlertStore(database).standing(kind="failing_check")),
@@ -63,12 +70,19 @@ def health_report(
     )
 
 
-def _is_still_wanted(failure: WorkFailure, accounts: Sequence[AccountHealth], completed: Collection[str]) -> bool:
-    """Not of a paused or removed mailbox, nor of a completed campaign: nobody works on those."""
-    kind, _, name = failure.unit.partition(":")
-    if kind in ("mailbox", "archive", "dead_letters"):
+def _is_still_wanted(
+    failure: WorkFailure, accounts: Sequence[AccountHealth], campaigns: Sequence[CampaignHealth]
+) -> bool:
+    """Not of a paused or removed mailbox, nor of a campaign that is completed, a draft or gone. A first import of a
+    completed campaign is still to be done."""
+    kind, _, rest = failure.unit.partition(":")
+    name = rest.partition(":")[0]  # a batch's unit names its campaign and its number
+    if not name:
+        return True
+    if kind in MAILBOX_KINDS:
         return any(account.alias == name and account.status != "paused" for account in accounts)
-    return name not in completed
+    mine = next((campaign for campaign in campaigns if campaign.slug == name), None)
+    return mine is not None and (mine.status == "ACTIVE" or (kind == "sheet" and mine.imported_at is None))
 
 
 def signs(report: HealthReport) -> list[str]:

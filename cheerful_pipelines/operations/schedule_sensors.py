@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import dagster as dg
 
+from cheerful_pipelines.core.logs import get_logger
 from cheerful_pipelines.operations.jobs import blob_sweep, retention
 from cheerful_pipelines.orchestration.failures import run_failure
 from cheerful_pipelines.orchestration.jobs import ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT
@@ -25,6 +26,8 @@ from cheerful_pipelines.orchestration.work_sensor import (
 )
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.threads.checks import thread_proof
+
+logger = get_logger(__name__)
 
 KINDS = ("export", "report", "reconcile", "count", "proof", "retention", "blob_sweep")
 _LOOKED_BACK = timedelta(days=2)
@@ -44,14 +47,19 @@ class ScheduleCursor(Cursor):
     cursor=ScheduleCursor,
     jobs=[ARCHIVE_RECONCILE, CAMPAIGN_COUNT, CAMPAIGN_EXPORT, CAMPAIGN_REPORT, blob_sweep, retention, thread_proof],
     minimum_interval_seconds=30,
-    description="Repeats runs of schedules that failed, when the table of retries says so.",
+    description="Repeats runs of schedules that failed, when the table of retries says so, and forgets failures of "
+    "what nobody works on any more.",
 )
 def failed_schedules(
     tick: Tick[ScheduleCursor], database: dg.ResourceParam[Database]
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Two queries per tick. Whatever ran later and well for the same unit settles it."""
+    """Three queries per tick. Whatever ran later and well for the same unit settles it."""
     database = database.for_every_client()
-    failures = _brought_up_to_date(tick, WorkFailureStore(database))
+    store = WorkFailureStore(database)
+    failures = _brought_up_to_date(tick, store)
+    for unit in store.forget_abandoned():  # all kinds: their own sensors no longer look at them
+        logger.info("failure_forgotten", unit=unit)
+        failures.pop(unit, None)
     if not failures:
         return dg.SkipReason("No run of a schedule has failed.")
     covered = {unit for run in unfinished_runs(tick.instance, KINDS) for unit in work_of(run)}

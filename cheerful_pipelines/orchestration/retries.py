@@ -24,6 +24,9 @@ from pydantic import BaseModel, ConfigDict
 FailureClass = Literal["transient", "throttled", "unclear", "auth", "permanent", "crashed", "interrupted", "unknown"]
 FAILURE_CLASSES: tuple[FailureClass, ...] = get_args(FailureClass)
 
+MAILBOX_KINDS = ("mailbox", "archive", "dead_letters", "reconcile")
+"""Kinds of units that name a mailbox; other units with a name belong to a campaign."""
+
 _DAY = timedelta(days=1)
 
 

@@ -7,11 +7,26 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
-from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure, wait_after
+from cheerful_pipelines.orchestration.retries import MAILBOX_KINDS, FailureClass, WorkFailure, wait_after
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.schema.campaigns import campaign, gmail_account
 from cheerful_pipelines.storage.schema.orchestration import work_failure
 
+_ABANDONED = sa.text("""
+    delete from work_failure f
+     where (split_part(f.unit, ':', 1) = any(:mailbox_kinds) and not exists (
+              select from gmail_account a where a.alias = split_part(f.unit, ':', 2) and a.status <> 'paused'))
+        or (split_part(f.unit, ':', 1) in ('campaign', 'export', 'report', 'batch') and not exists (
+              select from campaign c where c.slug = split_part(f.unit, ':', 2) and c.status <> 'DRAFT'))
+        or (split_part(f.unit, ':', 1) = 'count' and not exists (
+              select from campaign c where c.slug = split_part(f.unit, ':', 2) and c.status = 'ACTIVE'))
+        or (split_part(f.unit, ':', 1) = 'sheet' and not exists (
+              select from campaign c left join campaign_mark m on m.campaign_id = c.id
+               where c.slug = split_part(f.unit, ':', 2)
+                 and (c.status = 'ACTIVE' or (c.status = 'COMPLETED' and m.sheet_imported_at is null))))
+    returning f.unit
+""")
+"""Late mail of a completed campaign is still counted, so its own unit and its exports keep their waits."""
 _LONGEST_SUMMARY = 500
 _SHORTEST_NAMED_WAIT = timedelta(seconds=30)
 
@@ -101,6 +116,13 @@ class WorkFailureStore:
                 connection.execute(sa.delete(work_failure).where(work_failure.c.unit.in_(sorted(units)))).rowcount
             )
 
+    def forget_abandoned(self) -> list[str]:
+        """Delete what nobody works on any more, and return its units: of mailboxes that are paused or gone, of sheets
+        of completed campaigns, and of campaigns that are drafts or gone. Once resumed, they begin without a failure.
+        """
+        with self._database.transaction() as connection:
+            return sorted(connection.execute(_ABANDONED, {"mailbox_kinds": list(MAILBOX_KINDS)}).scalars())
+
 
 def _changes_failed(before: sa.RowMapping | None, watermark: str | None) -> int:
     """Changed work counts; the same work that failed again begins anew; a poll, which has no work, changes nothing."""
@@ -121,7 +143,7 @@ def _next_try(failure_class: FailureClass, attempts: int, at: datetime, not_befo
 def _owner(connection: sa.Connection, unit: str) -> UUID | None:
     """The client of a unit, told by its name: an alias or a slug stands behind the kind."""
     kind, _, name = unit.partition(":")
-    table, key = (gmail_account, "alias") if kind in ("mailbox", "archive", "dead_letters") else (campaign, "slug")
+    table, key = (gmail_account, "alias") if kind in MAILBOX_KINDS else (campaign, "slug")
     found: UUID | None = connection.execute(
         sa.select(table.c.user_id).where(table.c[key] == name.partition(":")[0])
     ).scalar_one_or_none()

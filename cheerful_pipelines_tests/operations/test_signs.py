@@ -31,7 +31,7 @@ from cheerful_pipelines.operations.alerts.notify import body
 from cheerful_pipelines.operations.alerts.troubles import ALERT_RULES, severity_of, troubles
 from cheerful_pipelines.operations.automation_state import failing_ticks, silent_daemons
 from cheerful_pipelines.operations.failed_work import failed_work
-from cheerful_pipelines.operations.health import health_report, signs
+from cheerful_pipelines.operations.health import headline, health_report, signs
 from cheerful_pipelines.operations.models import Trouble
 from cheerful_pipelines.operations.sensors import alerts
 from cheerful_pipelines.orchestration.retries import FAILURE_CLASSES, FailureClass
@@ -239,9 +239,14 @@ def test_each_failing_unit_is_one_alert_with_everything_a_person_needs(database:
 def test_units_that_nobody_works_on_any_more_are_not_told_of(database: Database, settings: Settings) -> None:
     account, spring = an_account(database), a_campaign(database)
     store = WorkFailureStore(database)
-    for unit in ("mailbox:mia", "mailbox:gone", "campaign:spring"):
+    for unit in (
+        "mailbox:mia", "mailbox:gone", "reconcile:gone", "campaign:spring", "campaign:gone", "sheet:gone",
+        "batch:spring:7", "batch:gone:8",
+    ):  # fmt: skip
         store.record(unit, "unknown", at=NOW, summary="KeyError; the log of the run says where.")
-    assert set(_of_units(database, settings)) == {"unit mailbox:mia", "unit campaign:spring"}
+    report = health_report(settings, database, ())
+    assert set(_of_units(database, settings)) == {"unit mailbox:mia", "unit campaign:spring", "unit batch:spring:7"}
+    assert headline(report)["failing_units"] == 3
 
     CampaignStore(database).set_account_status(account.id, status="paused", reason="by hand")
     complete(database, spring.slug)

@@ -3,7 +3,9 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 
+from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
@@ -90,3 +92,40 @@ def test_each_failure_belongs_to_its_client_and_is_gone_when_cleared(
     assert "mailbox:mia" in theirs.failures()
     assert store.clear(["mailbox:mia", "sheet:other"]) == 1
     assert "mailbox:mia" not in store.failures()
+
+
+def test_failures_of_what_nobody_works_on_are_forgotten_and_no_others(
+    store: WorkFailureStore, database: Database
+) -> None:
+    for alias in ("mia", "max"):
+        an_account(database, alias=alias, address=f"{alias}@brand.example")
+    for slug in ("spring", "summer", "autumn"):
+        a_campaign(database, slug=slug)
+    campaigns = CampaignStore(database)
+    campaigns.set_account_status(campaigns.account("max").id, status="paused", reason="by hand")
+    campaigns.set_account_status(campaigns.account("mia").id, status="needs_reauth", reason="revoked")
+    with database.transaction() as connection:
+        connection.execute(sa.text("update campaign set status = 'COMPLETED' where slug in ('summer', 'autumn')"))
+        connection.execute(
+            sa.text(
+                "update campaign_mark set sheet_imported_at = now() "
+                "where campaign_id in (select id from campaign where slug = 'summer')"
+            )
+        )
+    for kind in ("mailbox", "archive", "dead_letters", "reconcile"):
+        for alias in ("mia", "max", "gone"):
+            store.record(f"{kind}:{alias}", "unknown", at=NOW)
+    for unit in ("sheet", "count", "campaign", "export", "report"):
+        for slug in ("spring", "summer", "autumn", "gone"):
+            store.record(f"{unit}:{slug}", "unknown", at=NOW)
+    for unit in ("batch:summer:7", "batch:gone:8", "portfolio", "proof", "evaluation"):
+        store.record(unit, "unknown", at=NOW)
+    gone = store.forget_abandoned()
+
+    assert gone == sorted(
+        [f"{kind}:{alias}" for kind in ("mailbox", "archive", "dead_letters", "reconcile") for alias in ("max", "gone")]
+        + [f"{kind}:gone" for kind in ("sheet", "count", "campaign", "export", "report")]
+        + ["sheet:summer", "count:summer", "count:autumn", "batch:gone:8"]
+    )
+    assert not set(gone) & set(store.failures())
+    assert store.forget_abandoned() == []

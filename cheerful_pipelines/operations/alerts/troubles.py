@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from cheerful_pipelines.operations.models import FailedWork, HealthReport, Severity, Trouble
-from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure
+from cheerful_pipelines.orchestration.retries import MAILBOX_KINDS, FailureClass, WorkFailure
 
 DEAD_LETTERS_WORTH_A_WORD = 5
 NEWS_WAITS_AT_MOST_SECONDS = 1_800.0
@@ -117,7 +117,7 @@ def _of_units(report: HealthReport) -> Iterator[Trouble]:
     reconnect = {account.alias for account in report.accounts if account.status == "needs_reauth"}
     for failure in report.failing_units:
         kind, _, name = failure.unit.partition(":")
-        if kind in ("mailbox", "archive", "dead_letters") and name in reconnect and failure.failure_class == "auth":
+        if kind in MAILBOX_KINDS and name in reconnect and failure.failure_class == "auth":
             continue
         severity = severity_of(
             failure.failure_class, attempts=failure.attempts, since=failure.first_failed_at, now=report.at

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import dagster as dg
 import pytest
 import sqlalchemy as sa
+from cheerful_pipelines.orchestration.sensors import failed_schedules
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -544,6 +545,23 @@ def test_a_mailbox_that_a_person_reconnected_is_synced_with_the_next_tick(instal
     WorkFailureStore(installation.database).record(
         "mailbox:max", "auth", at=helper.now(), run_id="run-1", watermark=None
     )
+    (request,) = installation.tick()
+
+    assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max"]
+    assert request.tags["cheerful/sync"] == "live"
+
+
+def test_a_mailbox_that_is_resumed_begins_without_its_old_failure(installation: Installation) -> None:
+    installation.sync(accounts=list(ALIASES))
+    installation.deliver("max", 7)
+    account, store = installation.campaigns.account("max"), WorkFailureStore(installation.database)
+    store.record("mailbox:max", "permanent", at=helper.now(), run_id="run-1")
+    installation.campaigns.set_account_status(account.id, status="paused", reason="by hand")
+    context = dg.build_sensor_context(instance=installation.instance, resources={"database": installation.database})
+    failed_schedules(context)
+    assert installation.failures == {}
+
+    installation.campaigns.set_account_status(account.id, status="active", reason=None)
     (request,) = installation.tick()
 
     assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max"]
