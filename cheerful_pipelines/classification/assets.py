@@ -19,6 +19,7 @@ from cheerful_pipelines.classification.classify_pending import classify_pending
 from cheerful_pipelines.classification.evaluation.evaluation_report import evaluation_numbers, evaluation_tables
 from cheerful_pipelines.classification.evaluation.run_evaluation import admitted, evaluate_and_store
 from cheerful_pipelines.classification.labels.label_changes import changes_as_markdown, label_changes
+from cheerful_pipelines.classification.labels.table import LABELS, meaning_hash
 from cheerful_pipelines.classification.llm.batch_run import MOST_REQUESTS, hand_in, take_in, unit_of_batch
 from cheerful_pipelines.classification.llm.llm_classifier import LlmClassifier
 from cheerful_pipelines.classification.llm.llm_store import LlmStore
@@ -38,7 +39,6 @@ from cheerful_pipelines.storage.engine import Database
 
 _OWNERS = ["team:cheerful-data"]
 _FILES_THAT_DECIDE = (
-    "labels/taxonomy.json",
     "local/rule_patterns.txt",
     "local/rules.py",
     "verdict.py",
@@ -53,7 +53,7 @@ _FILES_THAT_DECIDE = (
 def _code_version() -> str:
     """Hash of taxonomy, rules, weights, prompt and the model's name: a change of any shows stale partitions."""
     folder = resources.files("cheerful_pipelines.classification")
-    digest = hashlib.sha256(classifier_setting().encode())
+    digest = hashlib.sha256(f"{classifier_setting()} {meaning_hash()}".encode())
     for name in _FILES_THAT_DECIDE:
         digest.update(folder.joinpath(name).read_bytes())
     return digest.hexdigest()[:12]
@@ -98,9 +98,9 @@ def classifier_evaluation(
     group_name="classification",
     kinds={"postgres", "python"},
     owners=_OWNERS,
-    description="What each answer means: one of 13 labels (interested, details provided, opted out, ...) with a "
-    "confidence, a quotation that shows why, and whether a person should look at it. Verdicts are kept for good; a "
-    "person's override outranks them. Rematerialize to judge what has no verdict by the current classifier.",
+    description=f"What each answer means: one of {len(LABELS)} labels (interested, details provided, opted out, ...) "
+    "with a confidence, a quotation that shows why, and whether a person should look at it. Verdicts are kept for "
+    "good; a person's override outranks them. Rematerialize to judge what has no verdict by the current classifier.",
     partitions_def=CAMPAIGN_PARTITIONS,
     deps=[
         dg.AssetDep("email_threads", partition_mapping=dg.IdentityPartitionMapping()),

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable
 
-from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
+from cheerful_pipelines.classification.labels.table import LABEL
 from cheerful_pipelines.classification.models import StoredVerdict
 
 
 def problems(verdicts: Iterable[StoredVerdict]) -> list[str]:
     """One line for each verdict that cannot be right: state id and fault, never a word of the mail."""
-    labels = {item.name for item in shipped_taxonomy().labels}
     found = []
     for verdict in verdicts:
-        if verdict.label not in labels:
+        if verdict.label not in LABEL:
             found.append(f"state {verdict.thread_state_id}: label {verdict.label!r} is not in the taxonomy")
         quote = verdict.evidence_quote
         if quote is not None and not any(quote in words for words in verdict.inbound_words):

@@ -6,10 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
-Label = Literal[
-    "opt_out", "bounce", "out_of_office", "auto_reply", "details_provided", "negotiating", "referral",
-    "not_now", "not_interested", "question", "interested", "unrelated", "unclear",
-]  # fmt: skip
+from cheerful_pipelines.classification.labels.table import Label
 
 
 class ConversationMessage(BaseModel):

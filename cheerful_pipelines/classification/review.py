@@ -11,8 +11,21 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from cheerful_pipelines.classification.labels.table import LABEL
 from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.markdown import Markdown
+
+REASONS = {
+    1: "may be an opt-out",
+    2: "speaks to a machine",
+    3: "something would be shipped",
+    4: "money is named",
+    5: "somebody waits for an answer",
+    6: "the meaning is not clear",
+    7: "reads as automatic, and no header says so",
+}
+"""Why a person should look, by stake; which label has which stake stands in labels/table.py."""
+_UNCLEAR = 6
 
 
 class ReviewItem(BaseModel):
@@ -47,20 +60,14 @@ def queue(items: Iterable[ReviewItem]) -> list[QueuedItem]:
 
 
 def stake_of(item: ReviewItem) -> tuple[int, str]:
-    """(stake, why) of one item."""
-    if item.label == "opt_out" or item.flags.get("opted_out_before") or "opt-out" in item.rationale:
-        return 1, "may be an opt-out"
+    """(stake, why) of one item: the label's own stake, or a higher one that flags, address or rate give."""
+    stakes = [LABEL[item.label].stake if item.label in LABEL else _UNCLEAR]
+    if item.flags.get("opted_out_before") or "opt-out" in item.rationale:
+        stakes.append(1)
     if item.flags.get("suspicious_instructions") or item.flags.get("model_suspects_instructions"):
-        return 2, "speaks to a machine"
-    if item.label == "details_provided" or item.has_address:
-        return 3, "something would be shipped"
-    if item.label == "negotiating" or item.has_rate:
-        return 4, "money is named"
-    if item.label in ("interested", "question", "referral", "not_now"):
-        return 5, "somebody waits for an answer"
-    if item.label in ("out_of_office", "auto_reply"):
-        return 7, "reads as automatic, and no header says so"
-    return 6, "the meaning is not clear"
+        stakes.append(2)
+    stakes += [3] * item.has_address + [4] * item.has_rate
+    return min(stakes), REASONS[min(stakes)]
 
 
 def queue_as_markdown(entries: list[QueuedItem], *, shown: int = 100) -> Markdown:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 
 from cheerful_pipelines.classification.drift import LabelMix
+from cheerful_pipelines.classification.labels.table import Label
 from cheerful_pipelines.classification.llm.llm_store import SpendKind, insert_spend
 from cheerful_pipelines.classification.models import (
     ClassifierIdentity,
@@ -16,7 +17,6 @@ from cheerful_pipelines.classification.models import (
     ConversationMessage,
     EffectiveLabel,
     JudgedState,
-    Label,
     Override,
     PendingConversation,
     SpendRow,

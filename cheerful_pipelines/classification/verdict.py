@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from cheerful_pipelines.classification.labels.table import LABEL_OF_KIND, Label
 from cheerful_pipelines.classification.local import extract, rules
 from cheerful_pipelines.classification.local.language import language_of
 from cheerful_pipelines.classification.local.normalise import fold, normalise, quote_from
-from cheerful_pipelines.classification.models import Conversation, ConversationMessage, Label, Verdict
+from cheerful_pipelines.classification.models import Conversation, ConversationMessage, Verdict
 
 CONFIDENCE_OF_RULES = 0.97
 """Given to what headers or wording settle. A figure of our own making: `confidence_source` says so."""
@@ -19,14 +20,6 @@ CONFIDENCE_OF_RULES = 0.97
 GUARD_VERSION = "2"
 """Raise it when the guards below change what a model's answer becomes."""
 
-_BY_KIND: dict[str, Label] = {
-    "bounce": "bounce",
-    "out_of_office": "out_of_office",
-    "auto_reply": "auto_reply",
-    "complaint": "opt_out",
-    "list": "unrelated",
-    "calendar": "unclear",
-}
 _ACCEPTED = re.compile(r"^\W*(accepted|confirmed|aceptad[oa]|aceit[oa]|acceptee?|angenommen|zugesagt)\b")
 _OPT_OUT_SUBJECT = re.compile(
     r"^\W*(please )?(unsubscribe|stop|remove( me)?|opt[ -]?out|baja|descadastrar|abmelden|desinscription)( me)?\W*$"
@@ -75,13 +68,13 @@ def settled(conversation: Conversation) -> Verdict | None:
         return _by_rules("opt_out", "The mail has no words of its own, and its subject asks us to stop.")
     if human_words(conversation) is not None:
         return None
-    automatic = [message for message in theirs if message.kind in _BY_KIND]
+    automatic = [message for message in theirs if message.kind in LABEL_OF_KIND]
     if not automatic:
         return None
     newest = automatic[-1]
     if newest.kind == "calendar" and _ACCEPTED.search(fold(normalise(newest.subject))):
         return _by_rules("interested", "A meeting with us was accepted.", confidence=0.8)
-    label = _BY_KIND[newest.kind]
+    label = LABEL_OF_KIND[newest.kind]
     return _by_rules(
         label, f"The newest mail to us is {newest.kind.replace('_', ' ')}, and no person answered.",
         needs_review=label in ("unclear", "unrelated"),

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from random import Random
 
-from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.classification.labels.table import Label
 from cheerful_pipelines.demo.models import DemoCampaign
 from cheerful_pipelines.demo.people import manager_of
 from cheerful_pipelines.demo.story import Story

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Literal
 
 from cheerful_pipelines.campaigns.models import CampaignStatus, CampaignType
-from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.classification.labels.table import Label
 
 FactKind = Literal["ours", "human", "bounce_hard", "bounce_soft", "delayed", "out_of_office", "auto_reply", "internal"]
 Cell = str | int

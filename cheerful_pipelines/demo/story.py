@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from random import Random
 
-from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.classification.labels.table import Label
 from cheerful_pipelines.demo import our_words
 from cheerful_pipelines.demo.bounce_mails import ReportKind, report
 from cheerful_pipelines.demo.mails import Box, Letter, html_of, new_message_id, to_bytes

@@ -25,7 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.classification.labels.table import Label
 from cheerful_pipelines.demo.models import DemoCampaign, DemoWorld, FactKind, MailFact
 
 _AUTOMATIC: frozenset[FactKind] = frozenset({"out_of_office", "auto_reply"})

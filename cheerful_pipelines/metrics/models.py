@@ -12,7 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import Campaign
-from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.classification.labels.table import Label
 from cheerful_pipelines.mail.reading.models import Direction, FailedRecipient, MessageKind
 
 Grain = Literal["campaign", "day", "sender", "step", "cohort"]

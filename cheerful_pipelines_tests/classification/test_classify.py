@@ -5,13 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.classification.classify import cache_key, classify
-from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
+from cheerful_pipelines.classification.labels.table import LABELS as TABLE
 from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.models import ClassifierIdentity, Conversation, Verdict
 from cheerful_pipelines_tests.classification.words import conversation, reply
 
 LOCAL = LocalClassifier()
-LABELS = {item.name for item in shipped_taxonomy().labels}
+LABELS = {item.name for item in TABLE}
 
 
 class Scripted:

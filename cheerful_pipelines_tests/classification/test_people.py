@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from cheerful_pipelines.classification.drift import LabelMix, stability_index, warning
 from cheerful_pipelines.classification.labels.creator_status import all_statuses, status_after, suggested_status
 from cheerful_pipelines.classification.labels.label_changes import changes_as_markdown, label_changes
-from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
+from cheerful_pipelines.classification.labels.table import LABELS as TABLE
+from cheerful_pipelines.classification.labels.table import SHOWN_LABELS
 from cheerful_pipelines.classification.models import EffectiveLabel, Override
 from cheerful_pipelines.classification.overrides.overrides_in_sheet import label_of, read_words, titles, wishes
 from cheerful_pipelines.classification.review import ReviewItem, queue, queue_as_markdown
-from cheerful_pipelines.metrics.counting.definitions import LABEL_TITLES
 
 ACCOUNT = UUID(int=1)
-LABELS = [item.name for item in shipped_taxonomy().labels]
+LABELS = [item.name for item in TABLE]
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
 
 
@@ -40,7 +40,7 @@ def test_labels_are_read_by_name_or_title():
         assert label_of(title.upper()) == title.replace(" ", "_")
     assert label_of("  Not   Interested ") == "not_interested"
     assert label_of("perhaps") is None
-    assert {label_of(title) for title in LABEL_TITLES.values()} == set(LABELS)  # what the tab itself shows
+    assert {label_of(label.title) for label in SHOWN_LABELS} == set(LABELS)  # what the tab itself shows
 
 
 def test_a_cell_that_is_no_label_is_named_by_row_and_not_repeated():

@@ -10,7 +10,7 @@ from typing import get_args
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.classification.labels.table import Label
 from cheerful_pipelines.core.addresses import address_key
 from cheerful_pipelines.demo.models import DemoDelivery, SheetEdit
 from cheerful_pipelines.demo.world import generate_world

@@ -8,15 +8,15 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
-from typing import get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.classification.classify import Classifier, classify
 from cheerful_pipelines.classification.evaluation.golden.golden_set import GoldenCase
-from cheerful_pipelines.classification.models import Label, Verdict
+from cheerful_pipelines.classification.labels.table import LABELS, with_class
+from cheerful_pipelines.classification.models import Verdict
 
-POSITIVE: frozenset[str] = frozenset({"interested", "details_provided", "negotiating"})
+POSITIVE = with_class("positive", "positive_when_paid")
 AUTOMATIC: tuple[str, ...] = ("bounce", "out_of_office", "auto_reply")
 BANDS = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 1.0)
 """Edges of the bands of confidence that are shown."""
@@ -113,7 +113,7 @@ def figures(judged: Sequence[JudgedCase]) -> Figures:
         false_opt_outs=tuple(item.id for item in judged if item.said == "opt_out" and not item.is_right),
         not_opt_outs=sum(item.label != "opt_out" for item in judged),
         wrong_without_review=sum(not item.is_right and not item.needs_review for item in judged),
-        labels={name: _of_label(judged, name) for name in get_args(Label) if name in confusion},
+        labels={name: _of_label(judged, name) for name in (one.name for one in LABELS) if name in confusion},
         confusion={name: dict(said) for name, said in confusion.items()},
         bands=bands(judged),
         misses=tuple(f"{item.id}: {item.said}" for item in judged if not item.is_right),

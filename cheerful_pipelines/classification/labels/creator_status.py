@@ -5,11 +5,10 @@ READY_TO_SHIP and later are never left by a label: a person is asked instead.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
-CreatorStatus = Literal[
-    "CONTACTED", "UNRESPONSIVE", "PENDING_DETAILS", "DECLINED", "SKIPPED", "READY_TO_SHIP", "ORDERED", "OPTED_OUT"
-]
+from cheerful_pipelines.classification.labels.table import LABEL, CreatorStatus
+
 _RANK: dict[str, int] = {
     "CONTACTED": 0, "UNRESPONSIVE": 0, "PENDING_DETAILS": 1, "DECLINED": 1, "SKIPPED": 1,
     "READY_TO_SHIP": 2, "ORDERED": 3, "OPTED_OUT": 4,
@@ -37,15 +36,11 @@ def status_after(
 
 
 def _wanted(label: str, flags: Mapping[str, Any]) -> CreatorStatus | None:
-    if label == "details_provided":
-        return "READY_TO_SHIP" if flags.get("address_complete") else "PENDING_DETAILS"
-    fixed: dict[str, CreatorStatus] = {
-        "opt_out": "OPTED_OUT", "not_interested": "DECLINED", "negotiating": "PENDING_DETAILS",
-        "question": "PENDING_DETAILS", "interested": "PENDING_DETAILS", "bounce": "SKIPPED",
-    }  # fmt: skip
-    if label == "auto_reply" and flags.get("left_company"):
-        return "SKIPPED"
-    return fixed.get(label)
+    definition = LABEL.get(label)
+    if definition is None:
+        return None
+    flagged = [status for flag, status in definition.status_if.items() if flags.get(flag)]
+    return flagged[0] if flagged else definition.creator_status
 
 
 def all_statuses() -> tuple[CreatorStatus, ...]:

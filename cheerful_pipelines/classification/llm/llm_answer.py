@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from cheerful_pipelines.classification.labels.table import Label
 from cheerful_pipelines.classification.local.extract import amount_of
 from cheerful_pipelines.classification.local.normalise import quote_from
-from cheerful_pipelines.classification.models import Label, Verdict
+from cheerful_pipelines.classification.models import Verdict
 
 _LONGEST = 400
 REVIEW_BELOW = 0.7

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from cheerful_pipelines.classification.budget import Budget
-from cheerful_pipelines.classification.labels.taxonomy import taxonomy_version
+from cheerful_pipelines.classification.labels.table import TAXONOMY_VERSION
 from cheerful_pipelines.classification.llm.llm_answer import LlmAnswer, verdict_of
 from cheerful_pipelines.classification.llm.prompt import RenderedConversation, instructions, prompt_version, render
 from cheerful_pipelines.classification.llm_deadlines import (
@@ -100,7 +100,7 @@ class LlmClassifier:
         self._options = options
         settings = (rules.rulebook().version, GUARD_VERSION, MOST_TOKENS_OUT, _schema(), options.base_url or "")
         settings_hash = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
-        parts = (options.provider, options.model, prompt_version(), taxonomy_version(), settings_hash)
+        parts = (options.provider, options.model, prompt_version(), TAXONOMY_VERSION, settings_hash)
         self._identity = ClassifierIdentity(
             provider=parts[0], model=parts[1], prompt_version=parts[2], taxonomy_version=parts[3],
             settings_hash=parts[4], version=hashlib.sha256("|".join(parts).encode()).hexdigest()[:16],

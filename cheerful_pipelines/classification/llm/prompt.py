@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 
-from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
+from cheerful_pipelines.classification.labels.table import LABELS
 from cheerful_pipelines.classification.llm.private_words import without_private_words
 from cheerful_pipelines.classification.local.normalise import normalise
 from cheerful_pipelines.classification.models import Conversation
@@ -40,8 +40,8 @@ class RenderedConversation:
 def instructions() -> str:
     """The fixed part, the same for every conversation: providers can cache it."""
     text = resources.files("cheerful_pipelines.classification.llm").joinpath("prompt.md").read_text("utf-8")
-    labels = "\n".join(f"{item.precedence}. `{item.name}`: {item.definition} For instance: “{item.example}”"
-                       for item in shipped_taxonomy().labels)  # fmt: skip
+    labels = "\n".join(f"{place}. `{item.name}`: {item.definition} For instance: “{item.example}”"
+                       for place, item in enumerate(LABELS, start=1))  # fmt: skip
     return text.replace("{labels}", labels)
 
 

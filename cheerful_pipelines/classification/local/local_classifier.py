@@ -11,13 +11,13 @@ from functools import lru_cache
 from importlib import resources
 
 from cheerful_pipelines.classification.budget import Budget
-from cheerful_pipelines.classification.labels.taxonomy import taxonomy_version
+from cheerful_pipelines.classification.labels.table import TAXONOMY_VERSION, Label
 from cheerful_pipelines.classification.local import extract, rules
 from cheerful_pipelines.classification.local.language import language_of
 from cheerful_pipelines.classification.local.ngram_model import NgramModel, shipped_model, softmax
 from cheerful_pipelines.classification.local.normalise import normalise, quote_from
 from cheerful_pipelines.classification.local.rules import Finding, findings, quote_of, sentence_around
-from cheerful_pipelines.classification.models import CallFailed, ClassifierIdentity, Conversation, Label, Verdict
+from cheerful_pipelines.classification.models import CallFailed, ClassifierIdentity, Conversation, Verdict
 from cheerful_pipelines.classification.verdict import CONFIDENCE_OF_RULES, human_words
 
 PROVIDER = "local-rules+ngram"
@@ -54,7 +54,7 @@ class LocalClassifier:
             [rules.rulebook().version, LOGIC_VERSION, WEIGHT_OF_A_RULE, REVIEW_BELOW, self._temperature]
         )
         settings_hash = hashlib.sha256(settings.encode()).hexdigest()[:12]
-        parts = (PROVIDER, f"ngram-{self._model.digest}", "none", taxonomy_version(), settings_hash)
+        parts = (PROVIDER, f"ngram-{self._model.digest}", "none", TAXONOMY_VERSION, settings_hash)
         self._identity = ClassifierIdentity(
             provider=parts[0], model=parts[1], prompt_version=parts[2], taxonomy_version=parts[3],
             settings_hash=parts[4], version=hashlib.sha256("|".join(parts).encode()).hexdigest()[:16],

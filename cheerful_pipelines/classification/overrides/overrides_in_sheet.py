@@ -4,12 +4,12 @@ A label by its name or its title, in any case. An emptied cell takes back what t
 was said by command stands until the cell is changed.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import get_args
+from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.classification.models import Label, Override
+from cheerful_pipelines.classification.labels.table import LABELS, Label, written_labels
+from cheerful_pipelines.classification.models import Override
 
 OVERRIDE_HEADER = "Override"
 REASON_HEADER = "Override reason"
@@ -109,23 +109,12 @@ def label_of(written: str) -> Label | None:
     >>> label_of("Not interested"), label_of("opt_out"), label_of("maybe")
     ('not_interested', 'opt_out', None)
     """
-    return _labels().get(" ".join(written.casefold().replace("_", " ").split()))
+    return written_labels().get(" ".join(written.casefold().replace("_", " ").split()))
 
 
 def titles() -> list[str]:
     """What may be typed."""
-    return [name.replace("_", " ") for name in get_args(Label)]
-
-
-def _labels() -> Mapping[str, Label]:
-    """By name, by the title that the tab itself shows (metrics/counting/definitions.py), and by what people write."""
-    names: dict[str, Label] = {name.replace("_", " "): name for name in get_args(Label)}
-    as_sheets_say: dict[str, Label] = {
-        "opted out": "opt_out",
-        "sent details": "details_provided",
-        "automatic": "auto_reply",
-    }
-    return names | as_sheets_say | {"declined": "not_interested", "bounced": "bounce", "later": "not_now"}
+    return [one.name.replace("_", " ") for one in LABELS]
 
 
 def _text(row: Sequence[object], at: int) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from cheerful_pipelines.campaigns.models import CampaignType
 from cheerful_pipelines.classification.labels.creator_status import all_statuses
-from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.classification.labels.table import SHOWN_LABELS, Label, with_class
 from cheerful_pipelines.metrics.models import Grain
 
 DEFINITION_VERSION = "2"
@@ -307,29 +307,13 @@ DEFINITIONS: tuple[MetricDefinition, ...] = (
     ),
 )  # fmt: skip
 
-LABEL_TITLES: dict[Label, str] = {
-    "interested": "interested",
-    "details_provided": "sent details",
-    "negotiating": "negotiating",
-    "question": "question",
-    "referral": "referral",
-    "not_now": "not now",
-    "not_interested": "not interested",
-    "opt_out": "opted out",
-    "unrelated": "unrelated",
-    "unclear": "unclear",
-    "out_of_office": "out of office",
-    "auto_reply": "automatic",
-    "bounce": "bounce",
-}
-
 LABEL_DEFINITIONS: tuple[MetricDefinition, ...] = tuple(
     _count(
-        f"label_{label}", f"Label now: {title}",
-        f"Recipients that replied and whose newest label is: {title}. Every one has one label at most.",
-        f"replied with newest effective label {label}", grains=("campaign",),
+        f"label_{label.name}", f"Label now: {label.title}",
+        f"Recipients that replied and whose newest label is: {label.title}. Every one has one label at most.",
+        f"replied with newest effective label {label.name}", grains=("campaign",),
     )
-    for label, title in LABEL_TITLES.items()
+    for label in SHOWN_LABELS
 )  # fmt: skip
 
 STATUS_DEFINITIONS: tuple[MetricDefinition, ...] = tuple(
@@ -401,5 +385,5 @@ def positive_labels(campaign_type: CampaignType) -> frozenset[Label]:
     Haggling is a yes where money is on offer, not where a gift is.
     """
     if campaign_type == "PAID_PROMOTION":
-        return frozenset({"interested", "details_provided", "negotiating"})
-    return frozenset({"interested", "details_provided"})
+        return with_class("positive", "positive_when_paid")
+    return with_class("positive")

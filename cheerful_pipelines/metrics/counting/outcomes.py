@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from cheerful_pipelines.classification.labels.creator_status import CreatorStatus, suggested_status
-from cheerful_pipelines.classification.models import Label
+from cheerful_pipelines.classification.labels.creator_status import suggested_status
+from cheerful_pipelines.classification.labels.table import CreatorStatus, Label
 from cheerful_pipelines.metrics.counting.business_hours import business_hours
 from cheerful_pipelines.metrics.counting.definitions import BOUNCE_WINDOW_DAYS, positive_labels
 from cheerful_pipelines.metrics.models import (

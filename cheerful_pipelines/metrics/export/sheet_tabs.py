@@ -11,10 +11,11 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from cheerful_pipelines.campaigns.models import Campaign
+from cheerful_pipelines.classification.labels.table import LABEL
 from cheerful_pipelines.classification.overrides.overrides_in_sheet import OVERRIDE_HEADER, REASON_HEADER
 from cheerful_pipelines.google.sheets.keyed_tab import KEY_HEADER, DesiredTab
 from cheerful_pipelines.google.sheets.models import Cell
-from cheerful_pipelines.metrics.counting.definitions import BY_KEY, DEFINITION_VERSION, DEFINITIONS, LABEL_TITLES
+from cheerful_pipelines.metrics.counting.definitions import BY_KEY, DEFINITION_VERSION, DEFINITIONS
 from cheerful_pipelines.metrics.models import Grain, StoredMetric, ThreadLine
 from cheerful_pipelines.recipients.import_report import PROBLEM_WORDS
 from cheerful_pipelines.recipients.models import RowProblem
@@ -220,8 +221,7 @@ def _about(campaign: Campaign, metrics: Sequence[StoredMetric], zone: ZoneInfo, 
 
 
 def _label_words(label: str | None) -> str:
-    titles: dict[str, str] = {key: words for key, words in LABEL_TITLES.items()}
-    return "" if label is None else titles.get(label, label)
+    return "" if label is None else LABEL[label].title if label in LABEL else label
 
 
 def _moment_words(moment: datetime, zone: ZoneInfo) -> str:

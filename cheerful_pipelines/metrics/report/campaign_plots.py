@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from cheerful_pipelines.classification.labels.table import SHOWN_LABELS
 from cheerful_pipelines.core.markdown import Markdown
 from cheerful_pipelines.metrics.counting.compute import Timing, waits_of
 from cheerful_pipelines.metrics.counting.curves import AT_RISK_AT_LEAST, reply_curve, whole_hour
-from cheerful_pipelines.metrics.counting.definitions import EXPECTED_AFTER_DAYS, LABEL_TITLES
+from cheerful_pipelines.metrics.counting.definitions import EXPECTED_AFTER_DAYS
 from cheerful_pipelines.metrics.counting.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import StoredMetric
 from cheerful_pipelines.metrics.report.plot_style import (
     FUNNEL,
     GRID,
     INK,
-    LABEL_COLOURS,
     QUIET,
     as_markdown,
     card,
@@ -103,18 +103,18 @@ def curve(timings: Sequence[Timing], known_at: datetime) -> "Figure":
 
 def labels(whole: dict[str, float]) -> "Figure":
     """What those who answered mean now, one bar a label, the most frequent first."""
-    found = [(whole.get(f"label_{label}", 0.0), label) for label in LABEL_TITLES]
-    shown = sorted((item for item in found if item[0]), key=lambda item: (-item[0], item[1]))
+    found = [(whole.get(f"label_{label.name}", 0.0), label) for label in SHOWN_LABELS]
+    shown = sorted((item for item in found if item[0]), key=lambda item: (-item[0], item[1].name))
     figure = card(9.6, 0.34 * max(len(shown), 1) + 1.2)
     panel = figure.subplots()
     largest = max((count for count, _ in shown), default=1.0)
     for place, (count, label) in enumerate(shown):
-        panel.barh(place, count, color=LABEL_COLOURS[label], height=0.72)
+        panel.barh(place, count, color=label.colour, height=0.72)
         words = f"{count:,.0f}  ·  {count / whole['replied']:.0%}"
         panel.annotate(words, (count, place), xytext=(6, 0), textcoords="offset points", va="center", color=INK)
     panel.set_xlim(0, largest * 1.2)
     panel.set_xticks([])
-    panel.set_yticks(range(len(shown)), [LABEL_TITLES[label] for _, label in shown])
+    panel.set_yticks(range(len(shown)), [label.title for _, label in shown])
     panel.invert_yaxis()
     return titled(figure, "What replies meant", f"newest label of each of the {whole['replied']:,.0f} who replied")
 

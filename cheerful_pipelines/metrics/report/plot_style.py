@@ -20,12 +20,6 @@ FUNNEL = (
     ("replied", "#3a66ab"),
     ("positive", "#2b9a66"),
 )
-LABEL_COLOURS = {
-    "interested": "#2b9a66", "details_provided": "#1b6e48", "negotiating": "#8cc63f", "question": "#3a66ab",
-    "referral": "#7aa6e0", "not_now": "#f2c14e", "not_interested": "#e4873a", "opt_out": "#c8373a",
-    "unrelated": "#b8a3c9", "unclear": "#cbd2d9", "out_of_office": "#9fb3c8", "auto_reply": "#829ab1",
-    "bounce": "#5c4b51",
-}  # fmt: skip
 
 
 def as_markdown(figure: "Figure", words: str) -> Markdown:

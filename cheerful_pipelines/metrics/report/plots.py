@@ -11,15 +11,14 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from cheerful_pipelines.classification.labels.table import SHOWN_LABELS
 from cheerful_pipelines.core.markdown import Markdown
-from cheerful_pipelines.metrics.counting.definitions import LABEL_TITLES
 from cheerful_pipelines.metrics.counting.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import StoredMetric
 from cheerful_pipelines.metrics.report.plot_style import (
     FUNNEL,
     GRID,
     INK,
-    LABEL_COLOURS,
     QUIET,
     as_markdown,
     card,
@@ -100,10 +99,10 @@ def labels_figure(campaigns: Campaigns) -> "Figure":
     figure = card(9.6, 0.5 * max(len(shown), 1) + 2.3)
     panel = figure.subplots()
     left = dict.fromkeys(shown, 0.0)
-    for label, title in LABEL_TITLES.items():
-        shares = [_value(campaigns[slug], f"label_{label}") / _value(campaigns[slug], "replied") for slug in shown]
+    for label in SHOWN_LABELS:
+        shares = [_value(campaigns[slug], f"label_{label.name}") / _value(campaigns[slug], "replied") for slug in shown]
         if any(shares):
-            _stack(panel, shown, shares, left, colour=LABEL_COLOURS[label], title=title)
+            _stack(panel, shown, shares, left, colour=label.colour, title=label.title)
     rest = [max(1 - left[slug], 0.0) for slug in shown]
     if any(share > 1e-9 for share in rest):
         _stack(panel, shown, rest, left, colour="#f1f3f5", title="not judged yet")

@@ -21,9 +21,9 @@ from cheerful_pipelines.classification.evaluation.golden.golden_set import (
     golden_half,
     with_new_cases,
 )
+from cheerful_pipelines.classification.labels.table import Label
 from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 from cheerful_pipelines.classification.local.training.train import read_utterances
-from cheerful_pipelines.classification.models import Label
 from cheerful_pipelines_tests.classification.evaluation import real_words
 
 LOCAL = LocalClassifier()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheerful_pipelines.classification.budget import Budget, Limits, Spent
-from cheerful_pipelines.classification.labels.taxonomy import shipped_taxonomy
+from cheerful_pipelines.classification.labels.table import LABELS as TABLE
 from cheerful_pipelines.classification.llm.llm_answer import LlmAnswer, verdict_of
 from cheerful_pipelines.classification.llm.private_words import without_private_words
 from cheerful_pipelines.classification.llm.prompt import NEWEST_AT_MOST, instructions, render
@@ -15,7 +15,7 @@ from cheerful_pipelines_tests.classification.words import conversation, reply
 def test_the_instructions_name_every_label_with_definition_and_example():
     text = instructions()
 
-    for item in shipped_taxonomy().labels:
+    for item in TABLE:
         assert f"`{item.name}`" in text
         assert item.definition in text
         assert item.example in text

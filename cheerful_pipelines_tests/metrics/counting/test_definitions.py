@@ -6,7 +6,6 @@ from cheerful_pipelines.metrics.counting.definitions import (
     BY_KEY,
     DEFINITIONS,
     HEADLINE,
-    LABEL_TITLES,
     VENDOR_DEFINITIONS,
 )
 from cheerful_pipelines.metrics.counting.outcomes import bare_id
@@ -390,6 +389,5 @@ def test_the_table_of_definitions_is_whole() -> None:
     assert set(HEADLINE) <= keys
     assert {item.denominator for item in shares} | {item.numerator for item in shares} <= keys
     assert {part for item in VENDOR_DEFINITIONS for part in (item.numerator, item.denominator) if part} <= keys
-    assert len(LABEL_TITLES) == 13
     assert all(len(item.words) > 30 and item.formula for item in BY_KEY.values())
     assert MetricRow.model_fields.keys() >= {"numerator", "denominator", "definition_version"}

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
+from cheerful_pipelines.classification.labels.table import SHOWN_LABELS
 from cheerful_pipelines.metrics.counting.compute import Timing
-from cheerful_pipelines.metrics.counting.definitions import LABEL_TITLES
 from cheerful_pipelines.metrics.counting.intervals import wilson_interval
 from cheerful_pipelines.metrics.models import Grain, StoredMetric
 from cheerful_pipelines.metrics.report.campaign_plots import campaign_plots, curve, funnel, labels
@@ -36,7 +36,8 @@ def _portfolio(campaigns: int) -> list[StoredMetric]:
     for number in range(campaigns):
         slug = f"a-client-with-a-rather-long-name-{number}"
         counts = {"contacted": 100, "delivered": 95, "replied": 9 * number % 95, "positive": number}
-        labels = {f"label_{label}": counts["replied"] * (place % 3) // 14 for place, label in enumerate(LABEL_TITLES)}
+        shares = [(label.name, place % 3) for place, label in enumerate(SHOWN_LABELS)]
+        labels = {f"label_{name}": counts["replied"] * share // 14 for name, share in shares}
         rows += [_row(slug, "campaign", "", key, value) for key, value in (counts | labels).items()]
         for day in range(1, 29):
             rows.append(_row(slug, "day", f"2026-10-{day:02d}", "messages_sent", day % 7))
@@ -103,7 +104,7 @@ def _campaign(senders: int, delivered: int) -> tuple[list[StoredMetric], list[Ti
         "recipients": delivered + 9, "contacted": delivered + 5, "delivered": delivered,
         "replied": delivered // 3, "positive": delivered // 9,
     }  # fmt: skip
-    labels = {f"label_{label}": delivered // 40 + place % 2 for place, label in enumerate(LABEL_TITLES)}
+    labels = {f"label_{label.name}": delivered // 40 + place % 2 for place, label in enumerate(SHOWN_LABELS)}
     rows = [_row("spring", "campaign", "", key, value) for key, value in (counts | labels).items()]
     for number in range(senders):
         alias = f"a-sender-with-a-long-alias-{number}"

@@ -19,7 +19,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from cheerful_pipelines.classification.models import Conversation, ConversationMessage, Label
+from cheerful_pipelines.classification.labels.table import Label
+from cheerful_pipelines.classification.models import Conversation, ConversationMessage
 from cheerful_pipelines.mail.reading.quoted_text import new_words
 
 HERE = Path(__file__).parent
