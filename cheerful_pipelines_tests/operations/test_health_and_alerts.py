@@ -5,9 +5,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -24,6 +23,7 @@ from hypothesis import strategies as st
 from cheerful_pipelines import __version__
 from cheerful_pipelines.campaigns.store import CampaignStore
 from cheerful_pipelines.core.settings import Settings
+from cheerful_pipelines.google.deadlines import Limit, finish_within
 from cheerful_pipelines.operations.alerts import notify
 from cheerful_pipelines.operations.alerts.alert_store import AlertStore
 from cheerful_pipelines.operations.alerts.troubles import STATE_KINDS, troubles
@@ -33,6 +33,7 @@ from cheerful_pipelines.operations.failed_work import failed_work
 from cheerful_pipelines.operations.health import headline, health_report
 from cheerful_pipelines.operations.models import Trouble
 from cheerful_pipelines.operations.sensors import alerts, lost_workers
+from cheerful_pipelines.orchestration.side_by_side import SideBySide
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines.storage.migrate import alembic_config
@@ -194,7 +195,12 @@ def test_each_sink_is_told_each_change_once_whatever_another_does(
     instance: dg.DagsterInstance, database: Database, settings: Settings, webhook: Webhook,
     monkeypatch: pytest.MonkeyPatch, broken: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(notify, "SINK_SECONDS", 2.0)
+    def limited(_limit: Limit, call: Callable[[], object], *, name: str) -> object:
+        is_dripping = broken == "drips" and "number 1 " in name  # the sink that works gets all the time it needs
+        return finish_within(Limit(0.5 if is_dripping else 120), call, name=name)
+
+    monkeypatch.setattr(notify, "finish_within", limited)
+    monkeypatch.setattr(notify, "_SINKS", SideBySide(at_once=8, seconds=150))
     other = Webhook()
     with slow_server(IN_MID_HEADERS, drip=b" ") as slow:
         addresses = {
@@ -207,9 +213,7 @@ def test_each_sink_is_told_each_change_once_whatever_another_does(
         a_revoked_login(database)
         cursor, waits = None, list[timedelta]()
         for _ in range(4):
-            began = time.monotonic()
             cursor = tick(instance, database, settings, cursor)
-            assert time.monotonic() - began < 30
             (failure,) = WorkFailureStore(database).failures("alert_sink").values()
             waits.append(failure.next_try_at - failure.failed_at)
             next_try_is_due(database)

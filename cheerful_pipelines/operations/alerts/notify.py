@@ -100,10 +100,9 @@ def _log(store: AlertStore) -> list[str]:
 
 def _tell(sink: Sink, changes: Sequence[Alert], store: AlertStore, web_url: str) -> None:
     """One message with everything that changed. Raises SlowCallError, TransientError or ConfigurationError."""
+    import apprise  # a third of a second, and only for those who use it; not within the limit of the first message
 
     def tell() -> None:
-        import apprise  # a third of a second, and only for those who use it
-
         one = apprise.Apprise()
         if not one.add(sink.url):
             raise ConfigurationError(
