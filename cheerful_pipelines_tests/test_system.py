@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests import browser
+from cheerful_pipelines_tests.infra.secrets_seen import MADE_UP, NEEDED, secrets_seen
 from cheerful_pipelines_tests.private_words import private_words_written
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -49,13 +50,14 @@ def test_start_fills_the_demo_counts_a_reply_and_leaves_nothing_behind(tmp_path:
     home = tmp_path / "home"
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("CHEERFUL_", "DAGSTER_"))},
+        **MADE_UP,
         "CHEERFUL_HOME": str(home),
         "CHEERFUL_LOCAL_GOOGLE_URL": f"http://127.0.0.1:{google_port}",
     }
     command = [sys.executable, "infra/supervise.py"]
     log = (tmp_path / "start.log").open("w")
     started = subprocess.Popen(
-        [*command, "start", "--port", str(web_port), "--play-per-minute", "0"],
+        [*command, "start", "--port", str(web_port), "--play-per-minute", "0.01"],
         cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
     family: list[psutil.Process] = []
@@ -79,7 +81,15 @@ def test_start_fills_the_demo_counts_a_reply_and_leaves_nothing_behind(tmp_path:
         dagster = Database(variables["CHEERFUL_DAGSTER_DATABASE_URL"])
         active = _column(database, "select slug from campaign where status = 'ACTIVE'")
         assert len(active) >= 2
-        wait_until(lambda: _filled(dagster, active), seconds=240, what="every asset of every active campaign")
+        held = secrets_seen(home)
+
+        def is_filled() -> bool:
+            for kind, names in secrets_seen(home).items():  # runs come and go
+                held.setdefault(kind, set()).update(names)
+            return _filled(dagster, active)
+
+        wait_until(is_filled, seconds=240, what="every asset of every active campaign")
+        assert held == {**NEEDED, "ps": set()}
 
         replied = "select sum(value) from campaign_metric where metric = 'replied' and grain = 'campaign'"
         # What was asked of the archive, and what that brings, must have settled before a reply can be counted apart.

@@ -80,11 +80,21 @@ test)
 lock)
     ensure_environment
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check uv
+    # A person's own uv.toml may ask for any of these to be emitted, and name a mirror with its password.
     compile=("$venv/bin/python" -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes
-        --no-emit-index-url --no-annotate --no-header pyproject.toml)
-    "${compile[@]}" --extra dev -o requirements.lock
+        --no-emit-index-url --no-emit-find-links --no-emit-index-annotation --no-annotate --no-header pyproject.toml)
+    new="$(mktemp -d)"
+    trap 'rm -rf "$new"' EXIT
+    cp requirements.lock requirements-production.lock "$new" # what is pinned stays so where it can
+    "${compile[@]}" --extra dev -o "$new/requirements.lock"
     # What the image installs: no development tools, and otherwise the very versions that were tested.
-    "${compile[@]}" --extra llm --extra celery --extra k8s --constraint requirements.lock -o requirements-production.lock
+    "${compile[@]}" --extra llm --extra celery --extra k8s --constraint "$new/requirements.lock" \
+        -o "$new/requirements-production.lock"
+    if grep --line-number -e '://' -e '^ *--find-links' -e '^ *--[a-z-]*index' "$new"/*.lock | cut -d: -f1,2 >&2; then
+        say "these lines name a package index or a folder; nothing was renewed. Which setting of uv put them there?"
+        exit 1
+    fi
+    cp "$new"/*.lock .
     ;;
 audit)
     ensure_environment

@@ -52,6 +52,14 @@ STOP_SECONDS = 110.0
 """All of it; `stop` waits so long."""
 LARGEST_LOG_BYTES = 20_000_000
 BIN = Path(sys.executable).parent
+SECRETS: Mapping[str, frozenset[str]] = {
+    line.split()[0]: frozenset(line.split()[2].split(","))
+    for line in (REPOSITORY / "infra" / "secrets.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+}
+"""Every secret, with the roles that need it."""
+ROLES = {"code": "worker", "celery": "worker", "web": "daemon", "daemon": "daemon", "dagster-tables": "daemon"}
+"""Roles of our children. The web UI of this machine has no login: it reads Dagster's database and asks the worker."""
 DERIVED = "DEV_SH_DERIVED"
 """In a shell that `env` filled: the names of the variables that we made up, which are made up again at each start."""
 
@@ -240,7 +248,8 @@ def connect_databases(installation: Installation) -> None:
     environment, given = installation.environment, set(installation.environment)
     if not {"CHEERFUL_DATABASE_URL", "CHEERFUL_DAGSTER_DATABASE_URL"} <= environment.keys():
         installation.say("PostgreSQL (embedded)")
-        installation.postgres = EmbeddedPostgres(installation.home / "postgres")
+        with without_secrets():
+            installation.postgres = EmbeddedPostgres(installation.home / "postgres")
         postgres = installation.postgres
         environment.setdefault("CHEERFUL_DATABASE_URL", postgres.url(CHEERFUL_DATABASE, as_pipeline=True))
         environment.setdefault("CHEERFUL_MIGRATION_DATABASE_URL", postgres.url(CHEERFUL_DATABASE))
@@ -346,12 +355,13 @@ def welcome(installation: Installation, *, demo: bool) -> None:
 
 
 def child_environment(installation: Installation, name: str) -> dict[str, str]:
-    """The environment of every child; the owner's way into the database is for migrations only."""
+    """The environment of a child: without the secrets that are not its own, as infra/run.sh does elsewhere."""
     known = {**os.environ, **installation.environment}
-    if name != "migrate":
-        known.pop("CHEERFUL_MIGRATION_DATABASE_URL", None)
+    own = own_secrets(name, known)
+    if "CHEERFUL_LLM_API_KEY" not in own:
+        known.pop("CHEERFUL_CLASSIFIER", None)  # it would ask for the model's key
     return {
-        **known,
+        **{variable: value for variable, value in known.items() if variable not in SECRETS or variable in own},
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(REPOSITORY),
         "PYTHONUNBUFFERED": "1",
@@ -360,6 +370,27 @@ def child_environment(installation: Installation, name: str) -> dict[str, str]:
         "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "3",
         "DAGSTER_GRPC_TIMEOUT_SECONDS": "180",  # a start on a busy machine takes more than Dagster's 60 s
     }
+
+
+def own_secrets(name: str, known: Mapping[str, str]) -> frozenset[str]:
+    """Variables of secrets.txt that a child needs; none for the local Google server, the player and Redis."""
+    if name == "migrate":  # a database of somebody else's may have one login for all
+        owner = "CHEERFUL_MIGRATION_DATABASE_URL"
+        return frozenset({owner if known.get(owner) else "CHEERFUL_DATABASE_URL"})
+    if name == "demo":
+        return frozenset({"CHEERFUL_DATABASE_URL", "CHEERFUL_CREDENTIALS_KEY"})
+    role = ROLES.get(name)
+    return frozenset(variable for variable, roles in SECRETS.items() if role in roles)
+
+
+@contextlib.contextmanager
+def without_secrets() -> Iterator[None]:
+    """For a process that is started by a library, which passes our environment on: Postgres needs none of them."""
+    kept = {name: os.environ.pop(name) for name in SECRETS if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 def spawn(installation: Installation, name: str, command: list[str]) -> None:
@@ -469,7 +500,8 @@ def bring_down(installation: Installation) -> None:
     end(installation, ["code", "celery"], RUN_GRACE_SECONDS + INTERRUPT_SECONDS + GRACE_SECONDS, members=["celery"])
     end(installation, [child.name for child in reversed(installation.children)], GRACE_SECONDS)
     if installation.postgres is not None:
-        installation.postgres.stop()
+        with without_secrets():
+            installation.postgres.stop()
     installation.record.unlink(missing_ok=True)
 
 

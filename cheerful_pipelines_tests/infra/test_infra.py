@@ -1,7 +1,9 @@
 """The scripts that a newcomer meets first, and the instance's settings that are easy to lose."""
 
 import importlib.util
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -50,6 +52,51 @@ def test_the_lock_pins_everything_by_hash_and_names_no_index() -> None:
     assert {"dagster", "dagster-postgres", "sqlalchemy", "gspread", "pytest"} <= {pin.lower() for pin in pins}
     assert all("--hash=sha256:" in block for block in blocks)
     assert "://" not in lock
+
+
+UV = """#!/usr/bin/env bash
+[ "$2" = uv ] || exit 0
+echo "$*" >>asked
+out="${@: -1}"
+{ cat "$out"; printf '%s' "$EMITTED"; } >"$out.made" && mv "$out.made" "$out"
+"""
+
+
+@pytest.mark.parametrize(
+    ("emitted", "is_renewed"),
+    [
+        ("new==2 \\\n    --hash=sha256:cd\n", True),
+        ("# from https://somebody:secret@mirror.example/simple\n", False),
+        ("--extra-index-url mirror.example\n", False),
+        ("--find-links /srv/wheels\n", False),
+    ],
+)
+def test_lock_renews_both_files_or_neither_and_names_no_index(tmp_path: Path, emitted: str, is_renewed: bool) -> None:
+    """With a uv that emits what a person's own settings ask for."""
+    (tmp_path / "infra").mkdir()
+    shutil.copy(REPOSITORY / "infra" / "dev.sh", tmp_path / "infra")
+    locks = [tmp_path / name for name in ("requirements.lock", "requirements-production.lock")]
+    for path in (*locks, tmp_path / "pyproject.toml"):
+        path.write_text("old==1 \\\n    --hash=sha256:ab\n")
+    tools = tmp_path / ".venv" / "bin"
+    tools.mkdir(parents=True)
+    (tools / "python").write_text(UV)
+    (tools / "python").chmod(0o755)
+    stamp = "cat requirements.lock pyproject.toml >/dev/null; cksum requirements.lock pyproject.toml | cksum"
+    known = subprocess.run(["bash", "-c", stamp], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    (tmp_path / ".venv" / "installed").write_text(known.strip())
+    environment = {**os.environ, "EMITTED": emitted}
+
+    done = subprocess.run(
+        ["bash", "infra/dev.sh", "lock"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode == 0) is is_renewed, done.stderr
+    assert [emitted in path.read_text() for path in locks] == [is_renewed] * 2
+    assert "secret" not in done.stdout + done.stderr
+    asked = (tmp_path / "asked").read_text().splitlines()
+    wanted = ("--no-emit-index-url", "--no-emit-find-links", "--no-emit-index-annotation", "--generate-hashes")
+    assert [all(option in line for option in wanted) for line in asked] == [True, True]
 
 
 def test_a_taken_port_is_named(supervise: ModuleType) -> None:

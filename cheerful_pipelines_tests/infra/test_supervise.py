@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from cheerful_pipelines.core.settings import load_settings
+from cheerful_pipelines_tests.infra.secrets_seen import LISTED, MADE_UP, NEEDED
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SLEEPS = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -73,6 +74,39 @@ def test_a_start_after_eval_of_env_finds_its_own_server_again(
     assert second["CHEERFUL_WEB_URL"] == "http://127.0.0.1:4461"
     assert second["CHEERFUL_GMAIL_UNITS_PER_MINUTE"] == "777"
     assert second["CHEERFUL_CREDENTIALS_KEY"] == first.environment["CHEERFUL_CREDENTIALS_KEY"]
+
+
+def test_a_child_gets_the_secrets_of_its_role_and_a_librarys_child_none(
+    supervise: ModuleType, shell: dict[str, str], tmp_path: Path
+) -> None:
+    """What the living system shows in test_system.py, for those that end soon and those of other options as well."""
+    urls = {
+        f"CHEERFUL_{name}DATABASE_URL": f"postgresql://{name}@db.example/x" for name in ("", "MIGRATION_", "DAGSTER_")
+    }
+    shell |= {**MADE_UP, **urls, "CHEERFUL_CLASSIFIER": "openai:some-model"}
+    made = _installation(supervise, tmp_path, 4460)
+    made.environment["CHEERFUL_CELERY_BROKER"] = "redis://127.0.0.1:1/0"
+
+    def held(name: str) -> set[str]:
+        return set(LISTED) & supervise.child_environment(made, name).keys()
+
+    broker, dagsters = {"CHEERFUL_CELERY_BROKER"}, {"CHEERFUL_DAGSTER_DATABASE_URL"}
+    for name, needed in NEEDED.items():
+        assert held(name) == needed | (broker if needed else set()), name
+    assert held("celery") == held("code")
+    assert (held("redis"), held("dagster-tables")) == (set(), dagsters | broker)
+    assert held("demo") == {"CHEERFUL_DATABASE_URL", "CHEERFUL_CREDENTIALS_KEY"}
+    assert held("migrate") == {"CHEERFUL_MIGRATION_DATABASE_URL"}
+    del made.environment["CHEERFUL_MIGRATION_DATABASE_URL"], shell["CHEERFUL_MIGRATION_DATABASE_URL"]
+    assert held("migrate") == {"CHEERFUL_DATABASE_URL"}
+    named = [
+        name for name in ("code", "web", "google") if "CHEERFUL_CLASSIFIER" in supervise.child_environment(made, name)
+    ]
+    assert named == ["code"], "the others do not have the key of the model, and would refuse to start"
+    before = dict(os.environ)
+    with supervise.without_secrets():
+        assert not set(LISTED) & os.environ.keys()
+    assert before == dict(os.environ)
 
 
 def test_addresses_of_the_embedded_server_alone_are_enough_and_others_are_left(
