@@ -246,13 +246,20 @@ def bring_up(installation: Installation, *, demo: bool, per_minute: float) -> No
 def connect_databases(installation: Installation) -> None:
     """The embedded server, unless the environment names others."""
     environment, given = installation.environment, set(installation.environment)
+    if "CHEERFUL_MIGRATION_DATABASE_URL" in given and "CHEERFUL_DATABASE_URL" not in given:
+        raise CannotStart(
+            "CHEERFUL_MIGRATION_DATABASE_URL names a database, and CHEERFUL_DATABASE_URL none: what is migrated would "
+            "not be what is used. Set both, or neither."
+        )
     if not {"CHEERFUL_DATABASE_URL", "CHEERFUL_DAGSTER_DATABASE_URL"} <= environment.keys():
         installation.say("PostgreSQL (embedded)")
         with without_secrets():
             installation.postgres = EmbeddedPostgres(installation.home / "postgres")
         postgres = installation.postgres
-        environment.setdefault("CHEERFUL_DATABASE_URL", postgres.url(CHEERFUL_DATABASE, as_pipeline=True))
-        environment.setdefault("CHEERFUL_MIGRATION_DATABASE_URL", postgres.url(CHEERFUL_DATABASE))
+        if "CHEERFUL_DATABASE_URL" not in environment:
+            environment["CHEERFUL_DATABASE_URL"] = postgres.url(CHEERFUL_DATABASE, as_pipeline=True)
+            # Only beside it: migrations of a database that somebody named must not go into ours.
+            environment["CHEERFUL_MIGRATION_DATABASE_URL"] = postgres.url(CHEERFUL_DATABASE)
         environment.setdefault("CHEERFUL_DAGSTER_DATABASE_URL", installation.postgres.url(DAGSTER_DATABASE))
     installation.derived |= environment.keys() - given
 

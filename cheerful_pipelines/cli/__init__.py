@@ -1,5 +1,6 @@
 """The command-line tool `cheerful`: one file a noun. Prints for people; decides nothing that belongs in a domain."""
 
+import os
 import sys
 
 import typer
@@ -58,5 +59,9 @@ app.command("doctor", help="Check settings, keys, database, blobs and Google; sa
 
 
 def main() -> None:
-    """Entry of the script: whatever fails becomes one sentence and an exit code, never a traceback by itself."""
+    """Entry of the script: whatever fails becomes one sentence and an exit code, never a traceback by itself.
+
+    What a command writes (keys, raw mail, logs, an export) is its user's only, as in the scripts of infra.
+    """
+    os.umask(0o077)
     sys.exit(run(app, sys.argv[1:]))

@@ -213,7 +213,7 @@ def _readable_json(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8")
         info = json.loads(text)
-    except ValueError:  # not UTF-8, not JSON
+    except (ValueError, RecursionError):  # not UTF-8, not JSON, or brackets without end
         info = None
     wanted = FIELDS.get(str(info.get("type"))) if isinstance(info, dict) else None
     if wanted is None:
@@ -227,4 +227,20 @@ def _readable_json(path: Path) -> str:
             f"The credentials file {path.name} has no {', '.join(missing)}.",
             what_to_do="Use the file as Google gave it.",
         )
+    wrong = [field for field, value in info.items() if field in _OPTIONAL and not _is_text(value, field)]
+    if wrong:
+        raise ConfigurationError(
+            f"The credentials file {path.name} holds something else than text in {', '.join(wrong)}.",
+            what_to_do="Use the file as Google gave it.",
+        )
     return text
+
+
+def _is_text(value: object, field: str) -> bool:
+    if field == "scopes" and isinstance(value, list):
+        return all(isinstance(one, str) for one in value)
+    return value is None or isinstance(value, str)
+
+
+_OPTIONAL = ("scopes", "token", "token_uri", "expiry", "universe_domain", "quota_project_id", "account", "rapt_token")
+"""What google-auth reads besides, and fails on without a word where it is no text."""

@@ -17,6 +17,9 @@ from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 
 app = typer.Typer(no_args_is_help=True)
 
+MAX_ROWS = 10_000_000
+"""Of a spreadsheet: Google's limit of cells (support.google.com/drive/answer/37603)."""
+
 
 @app.command("list")
 def list_campaigns() -> None:
@@ -68,7 +71,9 @@ def add(
     range_: Annotated[
         str | None, typer.Option("--range", help="Only these cells: A5:F, People!A5:F, or a named range.")
     ] = None,
-    header_row: Annotated[int | None, typer.Option(help="Row of the header. Default, or 0: looked for.", min=0)] = None,
+    header_row: Annotated[
+        int | None, typer.Option(help="Row of the header. Default, or 0: looked for.", min=0, max=MAX_ROWS)
+    ] = None,
     map_: Annotated[
         list[str] | None,
         typer.Option("--map", help="FIELD=HEADER or FIELD=HEADER,OTHER. Fields: email, name, handle, or your own."),

@@ -66,6 +66,8 @@ def as_cheerful_error(error: Exception) -> CheerfulError | None:
         return found
     if isinstance(error, UnicodeError):
         return PermanentError("What was given is not text in UTF-8.", what_to_do="Save the file in UTF-8.")
+    if isinstance(error, OverflowError):
+        return PermanentError("A number or a date is too large or too small.", what_to_do="Check what was given.")
     if isinstance(error, json.JSONDecodeError):
         return PermanentError("The file or the answer is not JSON.", what_to_do="Check what was given or configured.")
     if isinstance(error, ValidationError):

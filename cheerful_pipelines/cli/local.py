@@ -97,6 +97,10 @@ def restore(account: Annotated[str, typer.Argument(help="The account.")]) -> Non
 
 
 def _written(sender: str, recipient: str, subject: str, text: str, in_reply_to: str) -> bytes:
+    if any(one in text for one in "\r\n" for text in (sender, subject, in_reply_to)):
+        raise ConfigurationError(
+            "--from, --subject and --in-reply-to are one line each.", what_to_do="Deliver other mail with --file FILE."
+        )
     mail = EmailMessage()
     mail["From"] = sender
     mail["To"] = recipient

@@ -16,6 +16,9 @@ from cheerful_pipelines.recipients.import_plan import read_sheet
 _SHEET_URL = re.compile(r"https://docs\.google\.com/spreadsheets/(?:u/\d+/)?d/([A-Za-z0-9_-]+)")
 _SHEET_ID = re.compile(r"[A-Za-z0-9_-]+")
 _NOBODY = UUID(int=0)
+_FIRST_YEAR, _LAST_YEAR = 2004, 2100
+"""Of a campaign's days. There was no Gmail before; and days are added to them, which does not work at the ends of the
+calendar (0001, 9999)."""
 
 
 def spreadsheet_id(text: str) -> str:
@@ -45,7 +48,13 @@ def gid_in(text: str) -> int | None:
 
 
 def require_order(starts_at: datetime, ends_at: datetime | None) -> None:
-    """Raise ConfigurationError for a last day before the first."""
+    """Raise ConfigurationError for a last day before the first, and for days that no campaign has."""
+    for option, day in (("--starts", starts_at), ("--ends", ends_at)):
+        if day is not None and not _FIRST_YEAR <= day.year <= _LAST_YEAR:
+            raise ConfigurationError(
+                f"{option} names the year {day.year}; it must be between {_FIRST_YEAR} and {_LAST_YEAR}.",
+                what_to_do='Leave --ends out for a campaign without a last day, or take it away: --ends "".',
+            )
     if ends_at is not None and ends_at < starts_at:
         raise ConfigurationError(
             f"The campaign would end ({ends_at:%Y-%m-%d}) before it starts ({starts_at:%Y-%m-%d}).",

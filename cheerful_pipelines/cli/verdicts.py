@@ -130,7 +130,7 @@ def evaluate_classifier(
 
 
 @app.command("spend")
-def spend(days: Annotated[int, typer.Option(help="Days back.")] = 30) -> None:
+def spend(days: Annotated[int, typer.Option(help="Days back.", min=1, max=36_500)] = 30) -> None:
     """What language models cost, by day."""
     rows = LlmStore(database()).spent_by_day(days=days)
     print_table(

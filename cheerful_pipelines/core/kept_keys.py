@@ -25,7 +25,7 @@ def kept_keys(home: Path) -> dict[str, str]:
 
     Raises OSError where the folder cannot be written.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     path = home / FILE
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

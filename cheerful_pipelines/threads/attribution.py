@@ -139,7 +139,7 @@ def _match(campaign: CampaignScope, key: str, rule: Rule, at: datetime) -> _Matc
 
 
 def _fits(campaign: CampaignScope, at: datetime) -> bool:
-    return campaign.starts_at <= at and (campaign.ends_at is None or at < campaign.ends_at + GRACE)
+    return campaign.starts_at <= at and (campaign.ends_at is None or at - GRACE < campaign.ends_at)
 
 
 def _settled(matches: list[_Match]) -> list[tuple[_Match, bool]]:

@@ -32,6 +32,8 @@ def brand(installation: None, google: LocalGoogleAdmin, database: Database) -> D
         (("--sheet", "in", "--range", "ZZ90:ZZ99"), "lies outside"),
         (("--sheet", "in", "--range", "A1:B2:C3"), "range"),
         (("--sheet", "in", "--starts", "2026-11-02", "--ends", "2026-11-01"), "before it starts"),
+        (("--sheet", "in", "--ends", "9999-12-31"), "names the year 9999"),
+        (("--sheet", "in", "--starts", "0001-01-01"), "names the year 1;"),
         (("--sheet", "in", "--time-zone", "Moon/Base"), "is not a time zone"),
         (("--sheet", "in", "--metrics-sheet", "none-such"), "none-such"),
         (("--sheet", "in", "--metrics-sheet", "closed"), "hare"),

@@ -1,6 +1,7 @@
 """The command-line tool as a person uses it: real Postgres, real local server, words instead of tracebacks."""
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -270,6 +271,17 @@ def test_the_installed_script_prints_one_line_and_no_traceback() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("cheerful: There is no campaign 'none'")
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_command_writes_is_its_users_only_whatever_the_shells_umask(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    command = ["bash", "-c", 'umask 022 && exec "$@"', "-", sys.executable, "-m", "cheerful_pipelines.cli", "keys"]
+    done = subprocess.run(command, env={**os.environ, "CHEERFUL_HOME": str(home)}, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stderr
+    written = [home, *home.rglob("*")]
+    assert len(written) > 2
+    assert [path.name for path in written if path.stat().st_mode & 0o077] == []
 
 
 def test_a_wrong_key_is_said_without_showing_it(monkeypatch: pytest.MonkeyPatch) -> None:

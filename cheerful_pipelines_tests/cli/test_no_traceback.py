@@ -26,6 +26,11 @@ BAD_TEXTS = (
     "",
     "\udcff",
     "x" * 5000,
+    "9" * 22,
+    "3000000000",
+    "0001-01",
+    "9999-12-31",
+    "a@b.example\nBcc: c@d.example",
 )
 SLOW = {"verdicts evaluate"}
 """Runs the whole golden set, and takes nothing but a flag."""
@@ -136,6 +141,11 @@ def test_credentials_without_their_fields_are_refused_by_name(
 ) -> None:
     an_account(database)
     bad = {"[1]": "not a credentials", '{"type": ["x"]}': "not a credentials", "{": "not a credentials"}
+    fields = '"type": "authorized_user", "refresh_token": "r", "client_id": "c", "client_secret": "s"'
+    bad["[" * 100_000] = "not a credentials"
+    bad["{" + fields + ', "scopes": ["a", {}]}'] = "something else than text in scopes"
+    bad["{" + fields + ', "token_uri": 5}'] = "something else than text in token_uri"
+    bad["{" + fields + ', "expiry": "tomorrow"}'] = "cheerful: "
     bad['{"type": "authorized_user"}'] = "has no refresh_token, client_id, client_secret"
     for text, said in bad.items():
         (tmp_path / "c.json").write_text(text)

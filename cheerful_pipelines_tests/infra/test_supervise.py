@@ -121,6 +121,37 @@ def test_addresses_of_the_embedded_server_alone_are_enough_and_others_are_left(
     assert environment["CHEERFUL_DAGSTER_DATABASE_URL"] == "postgresql://me@db.example/dagster"
 
 
+def test_a_database_that_is_named_is_the_one_that_is_migrated(
+    supervise: ModuleType, shell: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster's may be ours all the same: CHEERFUL_DATABASE_URL alone is enough."""
+
+    class Server:
+        def __init__(self, folder: Path) -> None:
+            assert folder == tmp_path / "postgres"
+
+        def url(self, database: str, *, as_pipeline: bool = False) -> str:
+            return f"embedded {database} {'pipeline' if as_pipeline else 'owner'}"
+
+    monkeypatch.setattr(supervise, "EmbeddedPostgres", Server)
+    shell["CHEERFUL_DATABASE_URL"] = "postgresql://me@db.example/cheerful"
+    named = _installation(supervise, tmp_path, 4460)
+    supervise.connect_databases(named)
+    assert named.environment["CHEERFUL_DATABASE_URL"] == "postgresql://me@db.example/cheerful"
+    assert "CHEERFUL_MIGRATION_DATABASE_URL" not in named.environment  # the default is the one above
+    assert named.environment["CHEERFUL_DAGSTER_DATABASE_URL"] == "embedded dagster owner"
+
+    del shell["CHEERFUL_DATABASE_URL"]
+    ours = _installation(supervise, tmp_path, 4460)
+    supervise.connect_databases(ours)
+    assert ours.environment["CHEERFUL_DATABASE_URL"] == "embedded cheerful pipeline"
+    assert ours.environment["CHEERFUL_MIGRATION_DATABASE_URL"] == "embedded cheerful owner"
+
+    shell["CHEERFUL_MIGRATION_DATABASE_URL"] = "postgresql://owner@db.example/cheerful"
+    with pytest.raises(supervise.CannotStart, match="Set both, or neither"):
+        supervise.connect_databases(_installation(supervise, tmp_path, 4460))
+
+
 def _record(supervise: ModuleType, home: Path, pid: int, state: str, **processes: subprocess.Popen[bytes]) -> None:
     record = {
         "pid": pid, "pid_began": psutil.Process(pid).create_time(), "state": state, "web_url": "", "ready_at": None,

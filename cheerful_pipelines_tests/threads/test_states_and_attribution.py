@@ -132,6 +132,14 @@ def test_mail_long_after_the_end_does_not_belong_to_a_campaign() -> None:
     assert attribute([facts(sent=((late, ("ana",)),))], [scope(SPRING, ends=START + timedelta(days=5))]) == []
 
 
+def test_a_campaign_that_ends_with_the_calendar_leaves_the_others_their_threads() -> None:
+    endless = scope(SPRING, ends=datetime(9999, 12, 31, tzinfo=UTC), key="bo")
+
+    rows = attribute([facts(), facts("t2", sent=((START, ("bo",)),))], [endless, scope(SUMMER)])
+
+    assert sorted(row.campaign_id.int for row in rows) == sorted((SPRING.int, SUMMER.int))
+
+
 def test_an_answer_in_the_grace_after_the_end_still_belongs_to_it() -> None:
     (row,) = attribute(
         [facts(sent=(), received=((START, "ana", True),))], [scope(SPRING, ends=START - timedelta(days=2))]

@@ -30,7 +30,7 @@ def authorize(
 
     try:
         flow = InstalledAppFlow.from_client_secrets_file(str(client_secrets), scopes=list(SCOPES))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{client_secrets.name} is no OAuth client file.",
             what_to_do="Download the JSON of a client of type Desktop from your Google Cloud project.",

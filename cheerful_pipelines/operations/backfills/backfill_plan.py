@@ -18,6 +18,10 @@ ASSETS_OF: dict[Stage, tuple[str, ...]] = {
 }
 
 
+FIRST_MONTH = date(2004, 4, 1)
+"""Gmail began in it: there is no older mail to ask for."""
+
+
 def plan_backfill(
     campaign: Campaign,
     accounts: Sequence[GmailAccount],
@@ -31,7 +35,7 @@ def plan_backfill(
 
     `only` names stages or assets. Raises ConfigurationError for months that are none and names that are unknown.
     """
-    first = (since or campaign.starts_at.date()).replace(day=1)
+    first = max((since or campaign.starts_at.date()).replace(day=1), FIRST_MONTH)
     last = min(until or now.date(), now.date()).replace(day=1)
     if first > last:
         raise ConfigurationError(

@@ -50,6 +50,8 @@ def test_a_plan_goes_from_the_sheet_over_the_months_to_the_numbers(database: Dat
     assert plan_backfill(spring, [mia], since=None, until=None, only=["campaign_metrics"], now=NOW).parts == (
         ("campaign", "spring"),
     )
+    oldest = plan_backfill(spring, [mia], since=date(1, 1, 1), until=None, only=["archive"], now=NOW)
+    assert oldest.parts[-1] == ("archive", "mia|2004-04-01")  # there is no older mail
 
 
 @pytest.mark.parametrize(
