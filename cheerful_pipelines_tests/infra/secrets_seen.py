@@ -12,8 +12,10 @@ LISTED = tuple(
 )
 MADE_UP = {
     "CHEERFUL_SESSION_KEY": "5e551011" * 8, "CHEERFUL_CREDENTIALS_KEY_PREVIOUS": "9e1f0c3a" * 8,
-    "CHEERFUL_LLM_API_KEY": "invented-llm-key", "CHEERFUL_AUTH_API_KEY": "invented-auth-key",
-    "CHEERFUL_AUTH_JWT_SECRET": "invented-secret-of-supabase-auth-0123", "AWS_SECRET_ACCESS_KEY": "invented-aws-key",
+    "CHEERFUL_LLM_API_KEY": "invented-llm-key",  # pragma: allowlist secret
+    "CHEERFUL_AUTH_API_KEY": "invented-auth-key",  # pragma: allowlist secret
+    "CHEERFUL_AUTH_JWT_SECRET": "invented-secret-of-supabase-auth-0123",  # pragma: allowlist secret
+    "AWS_SECRET_ACCESS_KEY": "invented-aws-key",  # pragma: allowlist secret
     "CHEERFUL_SHEETS_CREDENTIALS": '{"invented": "sheets"}',
     "AWS_ACCESS_KEY_ID": "invented-aws-id",
 }  # fmt: skip

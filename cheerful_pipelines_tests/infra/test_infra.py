@@ -66,7 +66,7 @@ out="${@: -1}"
     ("emitted", "is_renewed"),
     [
         ("new==2 \\\n    --hash=sha256:cd\n", True),
-        ("# from https://somebody:secret@mirror.example/simple\n", False),
+        ("# from https://somebody:secret@mirror.example/simple\n", False),  # pragma: allowlist secret
         ("--extra-index-url mirror.example\n", False),
         ("--find-links /srv/wheels\n", False),
     ],
