@@ -6,7 +6,8 @@ from cheerful_pipelines.campaigns.store import database_of_campaign
 from cheerful_pipelines.classification import drift
 from cheerful_pipelines.classification.classify import Classifier
 from cheerful_pipelines.classification.consistency import problems
-from cheerful_pipelines.classification.evaluation.run_evaluation import Evaluation, stored_evaluation
+from cheerful_pipelines.classification.evaluation.evaluate import Evaluation
+from cheerful_pipelines.classification.evaluation.run_evaluation import stored_evaluation
 from cheerful_pipelines.classification.llm.llm_store import LlmStore
 from cheerful_pipelines.classification.store import VerdictStore
 from cheerful_pipelines.orchestration.campaign_checks import campaign_check

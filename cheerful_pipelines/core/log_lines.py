@@ -1,4 +1,4 @@
-"""From what is logged to one line of JSON. Pure but for the clock.
+"""From what is logged to one line of JSON. Reads nothing but the clock.
 
 Lines carry ids. As a second wall, whatever looks like an address is taken out of every value, long texts are cut, and
 of an exception only the class and the places in the code are kept: its own text may quote a mail or a query.

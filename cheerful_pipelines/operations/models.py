@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.orchestration.retries import FailureClass, WorkFailure
 
 Stage = Literal["sheet", "archive", "campaign"]
+STAGES: tuple[Stage, ...] = ("sheet", "archive", "campaign")
+"""The sheet says whose mail is wanted, the archive brings it, the campaign's assets make it into numbers."""
 PartState = Literal["waiting", "requested", "done", "failed", "cancelled"]
 Severity = Literal["critical", "error", "warning"]
 """critical: everything waits. error: this waits until a person acts. warning: it is tried again by itself."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from cheerful_pipelines.core.batches import in_circle
 from cheerful_pipelines.core.context_threads import in_this_context
 
 T = TypeVar("T")
@@ -127,10 +128,3 @@ def whom_to_poll(
     turn, rest = others[: most - len(first)], others[most - len(first) :]
     turn = sorted(turn, key=lambda name: name in slow)
     return Polls([*first, *turn], rest[0] if rest else "")
-
-
-def in_circle(names: Collection[str], start: str) -> list[str]:
-    """Names in their order, from `start` on and round."""
-    ordered = sorted(names)
-    at = next((n for n, name in enumerate(ordered) if name >= start), 0)
-    return [*ordered[at:], *ordered[:at]]

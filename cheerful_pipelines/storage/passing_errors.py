@@ -1,4 +1,4 @@
-"""Which errors of Postgres, of the blob store and of the machine pass by themselves or by a repair. Pure.
+"""Which errors of Postgres, of the blob store and of the machine pass by themselves or by a repair.
 
 Codes: PostgreSQL's appendix "Error Codes"; errno(3).
 """

@@ -1,4 +1,4 @@
-"""HTML of ours: the sign-in form, and the corner of Dagster's pages that says who is signed in. Pure."""
+"""HTML of ours: the sign-in form, and the corner of Dagster's pages that says who is signed in."""
 
 import html
 from urllib.parse import quote

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from cheerful_pipelines.classification.evaluation.run_evaluation import Evaluation
+from cheerful_pipelines.classification.evaluation.evaluate import Evaluation
 from cheerful_pipelines.classification.local.local_classifier import LocalClassifier
 
 

@@ -6,7 +6,8 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cheerful_pipelines.orchestration.side_by_side import SideBySide, in_circle, whom_to_poll
+from cheerful_pipelines.core.batches import in_circle
+from cheerful_pipelines.orchestration.side_by_side import SideBySide, whom_to_poll
 
 
 def test_a_call_that_hangs_is_late_and_is_not_asked_again_until_it_has_ended() -> None:

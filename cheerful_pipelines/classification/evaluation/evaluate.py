@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from cheerful_pipelines.classification.classify import Classifier, classify
 from cheerful_pipelines.classification.evaluation.golden.golden_set import GoldenCase
 from cheerful_pipelines.classification.labels.table import LABELS, with_class
-from cheerful_pipelines.classification.models import Verdict
+from cheerful_pipelines.classification.models import SpendRow, Verdict
 
 POSITIVE = with_class("positive", "positive_when_paid")
 AUTOMATIC: tuple[str, ...] = ("bounce", "out_of_office", "auto_reply")
@@ -209,3 +209,27 @@ def compare(first: Sequence[JudgedCase], second: Sequence[JudgedCase]) -> Paired
         p_value=min(1.0, 2 * tail / 2**discordant),
         detectable_share=2.8 * math.sqrt(share / len(first)) if first else 1.0,
     )
+
+
+class Evaluation(BaseModel):
+    """What stands in `classifier_evaluation.document`."""
+
+    model_config = ConfigDict(frozen=True)
+    golden_version: str
+    development: Figures
+    test: Figures
+    automatic_recall: float
+    attacks: AttackFigures
+    failed_calls: int
+    comparison: PairedComparison | None
+    """With the version that passed before, on the test half: first is the older one."""
+    compared_with: str | None
+    objections: tuple[str, ...]
+    """Why it does not pass; empty where it does."""
+    judged: tuple[JudgedCase, ...]
+    spend: SpendRow
+
+    @property
+    def passed(self) -> bool:
+        """No objection."""
+        return not self.objections

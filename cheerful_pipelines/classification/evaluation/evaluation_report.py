@@ -1,7 +1,6 @@
 """An evaluation as numbers and tables for people. Pure."""
 
-from cheerful_pipelines.classification.evaluation.evaluate import Figures
-from cheerful_pipelines.classification.evaluation.run_evaluation import Evaluation
+from cheerful_pipelines.classification.evaluation.evaluate import Evaluation, Figures
 from cheerful_pipelines.core import markdown
 from cheerful_pipelines.core.markdown import Markdown
 

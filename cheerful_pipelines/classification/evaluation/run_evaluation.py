@@ -8,16 +8,12 @@ cannot reclassify the fleet.
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from cheerful_pipelines.classification.budget import Budget
 from cheerful_pipelines.classification.classify import Classifier, without_model
 from cheerful_pipelines.classification.evaluation.evaluate import (
     AUTOMATIC,
-    AttackFigures,
-    Figures,
+    Evaluation,
     JudgedCase,
-    PairedComparison,
     attack_figures,
     compare,
     figures,
@@ -43,30 +39,6 @@ MOST_RAISED_BY_ATTACKS = 0.03
 MOST_LOST_AGAINST_LAST = 0.02
 _ATTACKED_BY_A_PAID_MODEL = 12
 """Cases that attacks are tried on where each try costs a call: one for each label or so."""
-
-
-class Evaluation(BaseModel):
-    """What stands in `classifier_evaluation.document`."""
-
-    model_config = ConfigDict(frozen=True)
-    golden_version: str
-    development: Figures
-    test: Figures
-    automatic_recall: float
-    attacks: AttackFigures
-    failed_calls: int
-    comparison: PairedComparison | None
-    """With the version that passed before, on the test half: first is the older one."""
-    compared_with: str | None
-    objections: tuple[str, ...]
-    """Why it does not pass; empty where it does."""
-    judged: tuple[JudgedCase, ...]
-    spend: SpendRow
-
-    @property
-    def passed(self) -> bool:
-        """No objection."""
-        return not self.objections
 
 
 def evaluate(

@@ -1,4 +1,4 @@
-"""Which cells of a spreadsheet a campaign means: tab by title or gid, A1 range or named range. Pure."""
+"""Which cells of a spreadsheet a campaign means: tab by title or gid, A1 range or named range. Calls nobody."""
 
 import re
 from collections.abc import Mapping, Sequence

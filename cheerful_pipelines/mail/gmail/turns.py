@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
+from cheerful_pipelines.core.batches import in_circle
 from cheerful_pipelines.mail.models import SyncTarget
 from cheerful_pipelines.orchestration.retries import RETRIES, WorkFailure, may_be_tried
-from cheerful_pipelines.orchestration.side_by_side import in_circle
 
 SyncKind = Literal["live", "returning", "slow", "listing"]
 """`returning`: many failed together and answer again. They are not slow, but one of them may still be."""

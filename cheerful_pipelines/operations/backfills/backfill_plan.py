@@ -5,18 +5,14 @@ from datetime import date, datetime, timedelta
 
 from cheerful_pipelines.campaigns.models import Campaign, GmailAccount
 from cheerful_pipelines.core.errors import ConfigurationError
-from cheerful_pipelines.operations.models import BackfillPlan, Stage
+from cheerful_pipelines.operations.models import STAGES, BackfillPlan, Stage
 from cheerful_pipelines.refresh.chain import CAMPAIGN_ASSETS
-
-STAGES: tuple[Stage, ...] = ("sheet", "archive", "campaign")
-"""The sheet says whose mail is wanted, the archive brings it, the campaign's assets make it into numbers."""
 
 ASSETS_OF: dict[Stage, tuple[str, ...]] = {
     "sheet": ("sheet_recipients", "sheet_overrides"),
     "archive": ("gmail_archive",),
     "campaign": CAMPAIGN_ASSETS,
 }
-
 
 FIRST_MONTH = date(2004, 4, 1)
 """Gmail began in it: there is no older mail to ask for."""

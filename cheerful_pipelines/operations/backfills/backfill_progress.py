@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from cheerful_pipelines.operations.backfills.backfill_plan import STAGES
-from cheerful_pipelines.operations.models import Backfill, BackfillPart, BackfillState, PartState
+from cheerful_pipelines.operations.models import STAGES, Backfill, BackfillPart, BackfillState, PartState
 
 PARTS_AT_ONCE = 2
 """Of one backfill: the live sync and other campaigns need slots, too."""
