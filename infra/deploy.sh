@@ -15,6 +15,12 @@ shift
 config="$here/$environment/fly.toml"
 [ -f "$config" ] || { echo "no such environment: $environment" >&2; exit 2; }
 app="$(sed -n 's/^app = "\(.*\)"/\1/p' "$config")"
+case " ${*:2} " in
+*" --preview "* | *" --rollback "*) # flyctl would refuse them, after the daemon was stopped
+    echo "--preview and --rollback come first, before flyctl's options: nothing was deployed" >&2
+    exit 2
+    ;;
+esac
 command -v flyctl >/dev/null || { echo "flyctl is not installed" >&2; exit 1; }
 
 names='import json, sys; print("\n".join(s.get("Name") or s["name"] for s in json.load(sys.stdin)))'
@@ -51,7 +57,10 @@ if [ "$(flyctl machine list --app "$app" --json | python3 -c "$daemons")" != 0 ]
 fi
 # The repository is the build's context, wherever we were called from. Without --process-groups flyctl would make a
 # daemon, and without --ha=false a spare of each.
-flyctl deploy "$here/.." --config "$config" --app "$app" --process-groups web,worker --ha=false ${options[@]+"${options[@]}"}
+if ! flyctl deploy "$here/.." --config "$config" --app "$app" --process-groups web,worker --ha=false ${options[@]+"${options[@]}"}; then
+    echo "the deploy failed: the daemon stays stopped, so no sync and no count begins. Mend it and deploy again; or back: $environment/deploy.sh --rollback IMAGE" >&2
+    exit 1
+fi
 doctor=(flyctl ssh console --app "$app" --process-group worker --command)
 if ! "${doctor[@]}" "/app/infra/run.sh doctor --before-start"; then
     echo "the doctor is not content: the daemon stays stopped. Mend it and deploy again; or back: $environment/deploy.sh --rollback IMAGE" >&2

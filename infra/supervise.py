@@ -214,15 +214,15 @@ def env(_options: argparse.Namespace) -> int:
 def bring_up(installation: Installation, *, demo: bool, per_minute: float) -> None:
     """Each step in its order; raises CannotStart in words."""
     settings = Settings.model_validate({})
-    google = urlparse(settings.local_google_url)
+    google_host, google_port = google_address(settings.local_google_url)
     require_free(installation.web_port, "the web UI", "--port N")
     if settings.mode == "local":
-        require_free(google.port or 80, "the local Google server", "CHEERFUL_LOCAL_GOOGLE_URL=http://127.0.0.1:N")
+        require_free(google_port, "the local Google server", "CHEERFUL_LOCAL_GOOGLE_URL=http://127.0.0.1:N")
     connect_databases(installation)
     if settings.mode == "local":
         installation.say("local Google server")
         state = installation.home / "local_google.sqlite"
-        arguments = ["--host", google.hostname or "127.0.0.1", "--port", str(google.port or 80), "--state", str(state)]
+        arguments = ["--host", google_host, "--port", str(google_port), "--state", str(state)]
         spawn(installation, "google", [sys.executable, "-m", "cheerful_pipelines.local_google", *arguments])
     installation.say("migrations")
     run_step(installation, "migrate", [sys.executable, "-m", "cheerful_pipelines.storage.migrate"])
@@ -620,6 +620,17 @@ def require_free(port: int, what: str, how: str) -> None:
     raise CannotStart(f"port {port} for {what} is taken{port_owner(port)}. Free it, or choose another: {how}.")
 
 
+def google_address(url: str) -> tuple[str, int]:
+    """Host and port of the local Google server. Raises CannotStart for what is not a plain address."""
+    try:
+        found = urlparse(url)
+        if found.scheme == "http" and found.hostname:
+            return found.hostname, found.port or 80
+    except ValueError:  # a port that is none
+        pass
+    raise CannotStart("CHEERFUL_LOCAL_GOOGLE_URL is not an address. Write http://127.0.0.1:N, or leave it out.")
+
+
 def port_owner(port: int) -> str:
     """' by NAME (process N)', or nothing."""
     with contextlib.suppress(psutil.Error):
@@ -725,7 +736,7 @@ def main() -> int:
         command.set_defaults(function=function)
         if function is start:
             command.add_argument("--fresh", action="store_true", help="wipe the data first")
-            command.add_argument("--port", type=int, default=3000, help="of the web UI (3000)")
+            command.add_argument("--port", type=_port, default=3000, help="of the web UI (3000)")
             command.add_argument("--no-demo", action="store_true", help="start empty")
             command.add_argument("--celery", action="store_true", help="runs in warm Celery workers, over a Redis here")
             command.add_argument("--keep-alive", action="store_true", help="start again what ends")
@@ -739,7 +750,16 @@ def main() -> int:
         return int(options.function(options))
     except (CannotStart, ConfigurationError) as error:
         print(f"cannot go on: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        print(f"cannot go on: {error.filename or home_folder()} cannot be used ({error.strerror}).", file=sys.stderr)
+    return 1
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 65_536:
+        raise argparse.ArgumentTypeError(f"{text} is not a port (1 to 65535)")
+    return number
 
 
 if __name__ == "__main__":

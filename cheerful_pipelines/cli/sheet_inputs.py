@@ -13,7 +13,8 @@ from cheerful_pipelines.core.settings import load_settings
 from cheerful_pipelines.google.sheets.sheets_client import SheetsClient
 from cheerful_pipelines.recipients.import_plan import read_sheet
 
-_SHEET_URL = re.compile(r"https://docs\.google\.com/spreadsheets/(?:u/\d+/)?d/([A-Za-z0-9_-]+)")
+_SHEET_URL = re.compile(r"https://docs\.google\.com/spreadsheets/(?:u/\d+/)?d/(?!e/)([A-Za-z0-9_-]+)")
+"""Not /d/e/: the address of a sheet that is published to the web holds another id, which the API does not know."""
 _SHEET_ID = re.compile(r"[A-Za-z0-9_-]+")
 _NOBODY = UUID(int=0)
 _FIRST_YEAR, _LAST_YEAR = 2004, 2100

@@ -27,6 +27,7 @@ def brand(installation: None, google: LocalGoogleAdmin, database: Database) -> D
         (("--sheet", "none-such"), "none-such"),
         (("--sheet", "closed"), "hare"),
         (("--sheet", "https://sheets.example/spreadsheets/d/in"), "is not a Google Sheet"),
+        (("--sheet", "https://docs.google.com/spreadsheets/d/e/2PACX-1v/pubhtml"), "is not a Google Sheet"),
         (("--sheet", "in", "--tab", "Nobody"), "has no tab 'Nobody'"),
         (("--sheet", "in", "--gid", "77"), "has no tab with gid 77"),
         (("--sheet", "in", "--range", "ZZ90:ZZ99"), "lies outside"),

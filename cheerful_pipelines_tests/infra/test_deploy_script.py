@@ -47,6 +47,8 @@ if words[:2] == ["scale", "count"]:
     state["machines"] = [g for g in state["machines"] if g != group] + [group] * int(count)
     end()
 if words[0] == "deploy":
+    if state.get("is_broken"):
+        end(1, "Error: release command failed - aborting deployment")
     config = tomllib.loads(Path(value("--config")).read_text())
     if not (Path(words[1]) / "requirements-production.lock").exists():
         end(1, "Error: failed to compute cache key: requirements-production.lock not found")
@@ -167,3 +169,23 @@ def test_a_doctor_who_is_not_content_keeps_the_daemon_stopped(fly: Fly) -> None:
     assert "FAIL  Sheets credentials" in words
     assert "the daemon stays stopped" in words
     assert sorted(fly.state["machines"]) == ["web", "worker"]
+
+
+def test_a_deploy_that_fails_says_that_the_daemon_is_stopped(fly: Fly) -> None:
+    assert fly.deploy()[0] == 0
+    fly.write(is_broken=True)
+
+    code, words = fly.deploy()
+
+    assert code == 1
+    assert "release command failed" in words
+    assert "the deploy failed: the daemon stays stopped" in words
+    assert sorted(fly.state["machines"]) == ["web", "worker"]
+    assert fly.state["daemons_at_doctor"] == [0, 1]  # nobody asked a doctor of the old release
+
+    fly.write(is_broken=False, calls=[])
+    for option in ("--preview", "--rollback"):
+        code, said = fly.deploy("--ha=false", option, "image-1")
+        assert (code, "come first" in said, fly.state["calls"]) == (2, True, [])
+    assert fly.deploy()[0] == 0
+    assert sorted(fly.state["machines"]) == ["daemon", "web", "worker"]

@@ -280,6 +280,35 @@ def test_whatever_a_start_writes_is_its_owners_only(tmp_path: Path) -> None:
     assert [path for path in written if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)] == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "changed", "said"),
+    [
+        (("--port", "99999"), {}, "99999 is not a port"),
+        ((), {"CHEERFUL_HOME": "{file}"}, "file cannot be used"),
+        ((), {"CHEERFUL_HOME": "{file}/home"}, "home cannot be used"),
+        ((), {"CHEERFUL_LOCAL_GOOGLE_URL": "nonsense"}, "CHEERFUL_LOCAL_GOOGLE_URL is not an address"),
+        ((), {"CHEERFUL_LOCAL_GOOGLE_URL": "http://127.0.0.1:99999"}, "CHEERFUL_LOCAL_GOOGLE_URL is not an address"),
+    ],
+)
+def test_a_start_that_cannot_be_is_a_sentence(
+    tmp_path: Path, arguments: tuple[str, ...], changed: dict[str, str], said: str
+) -> None:
+    (tmp_path / "file").touch()
+    paths = {name: value.format(file=tmp_path / "file") for name, value in changed.items()}
+    environment = {"CHEERFUL_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "infra/supervise.py", "start", "--no-demo", *arguments]
+
+    # A start that is not refused would go on for ever.
+    done = subprocess.run(
+        command, cwd=REPOSITORY, env={**environment, **paths}, capture_output=True, text=True, timeout=300
+    )
+
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "home" / "postgres").exists()
+
+
 def test_no_password_stands_in_the_command_line_of_a_celery_worker(tmp_path: Path) -> None:
     (tmp_path / "celery").write_text('#!/bin/sh\necho "$@"; echo "broker $CELERY_BROKER_URL $CELERY_RESULT_BACKEND"\n')
     (tmp_path / "celery").chmod(0o755)
