@@ -99,6 +99,7 @@ def test_a_mailbox_that_was_connected_again_is_synced_within_a_tick(installation
 
     assert isinstance(before[0], dg.SkipReason)
     assert request.run_config["ops"]["gmail_messages"]["config"]["accounts"] == ["max"]
+    assert installation.sync(accounts=["max"]).success
     assert installation.failures == {}
 
 
