@@ -1,7 +1,7 @@
 """Every resource, under the key by which assets ask for it. Each gives a plain object; no rule belongs here.
 
     settings       Settings        the environment, validated
-    database       Database        our Postgres, of which nobody said yet for whom (storage/engine.py)
+    database       Database        our Postgres, not yet scoped to a client (storage/engine.py)
     blobs          BlobStore       raw mail
     campaigns      CampaignStore   the registry of clients, campaigns and accounts
     gmail_clients  GmailClients    one read-only Gmail client an account

@@ -97,7 +97,7 @@ def nightly_reconcile(
     cron_schedule="50 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night: a random sample of each campaign's threads is made again from raw mail and compared.",
+    description="Every night: a random sample of each campaign's threads is rebuilt from raw mail and compared.",
 )
 def nightly_proof(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
     """One run for all campaigns."""

@@ -139,7 +139,7 @@ def _row_security() -> str:
             what_to_do="Give CHEERFUL_DATABASE_URL the login cheerful_pipeline and CHEERFUL_MIGRATION_DATABASE_URL the "
             "owner's, then migrate.",
         )
-    return "row-level security forced on every table; the login is nobody special"
+    return "row-level security is forced on every table; the database role is not a superuser and cannot bypass it"
 
 
 def _mailbox(client: "GmailClient") -> str:

@@ -144,7 +144,7 @@ def compare(slug: Slug) -> None:
 
 @app.command("cohorts")
 def cohorts(slug: Slug) -> None:
-    """By week of the first mail: the share that had answered after so many days. Days not lived yet are blank."""
+    """By week of the first mail: the share that had answered after so many days. Days in the future are blank."""
     campaign = shown_campaign(slug)
     timings = OutcomeStore(database_of(slug)).timings(campaign.id)
     header, rows = cohort_table(timings, whole_hour(datetime.now(UTC)))

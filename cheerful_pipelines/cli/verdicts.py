@@ -31,7 +31,7 @@ Thread = Annotated[str, typer.Argument(help="ALIAS/THREAD, as `cheerful threads 
 
 @app.command("list")
 def list_verdicts(slug: Slug) -> None:
-    """Every thread with its label, whose word that is, and the status it suggests for the creator."""
+    """Every thread with its label, who decided (model, rule or person), and the status suggested for the creator."""
     store, campaign = VerdictStore(database_of(slug)), shown_campaign(slug)
     aliases = {account.id: account.alias for account in campaign_store().accounts()}
     history = store.label_history(campaign.id)

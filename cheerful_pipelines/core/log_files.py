@@ -1,7 +1,7 @@
 """The log file of an installation, CHEERFUL_HOME/logs/pipeline.jsonl: one line of JSON per message, of every process.
 
 Each line is appended by one write of its own: processes share the file without a lock, and one that was renamed or
-deleted is simply made again. At 20 MB the file is put aside; the newest five are kept.
+deleted is created again. At 20 MB the file is put aside; the newest five are kept.
 """
 
 import contextlib

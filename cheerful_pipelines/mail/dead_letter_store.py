@@ -88,7 +88,7 @@ class DeadLetterStore:
             connection.execute(statement.on_conflict_do_update(constraint=fetch_in_flight.primary_key, set_=fresh))
 
     def land(self, account_id: UUID, *, run_id: str) -> None:
-        """The worker lives: what it had in flight killed nobody."""
+        """The worker lives: nothing that it had in flight crashed it."""
         with self._database.transaction() as connection:
             connection.execute(
                 sa.delete(fetch_in_flight).where(

@@ -35,7 +35,7 @@ from cheerful_pipelines.storage.engine import Database
 def health_report_asset(
     context: dg.AssetExecutionContext, database: dg.ResourceParam[Database], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[None]:
-    """Read, and shown."""
+    """Summarize mailboxes, campaigns, failing units, sensors and daemons as tables of metadata."""
     with dagster_failures():
         now = datetime.now(UTC)
         report = health_report(

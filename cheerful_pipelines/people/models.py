@@ -71,7 +71,7 @@ class ErasureReport(BaseModel):
     overrides: int = 0
     dead_letters: int = 0
     threads_made_anew: int = 0
-    """Threads in which mail of others stays: their states are made again without this person's."""
+    """Threads in which mail of others stays: their states are rebuilt without this person's."""
     sheets: int = 0
     """Metrics sheets from which our rows about them were taken."""
 

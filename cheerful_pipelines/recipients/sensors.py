@@ -90,7 +90,7 @@ def may_be_polled(sheet: SheetWatch, failures: Mapping[str, WorkFailure], tick: 
 def sheet_changes(
     tick: Tick[SheetCursor], database: dg.ResourceParam[Database], sheets: dg.ResourceParam[SheetsClient]
 ) -> dg.SensorResult | dg.SkipReason:
-    """Look, decide, request. A sheet that hangs delays itself only."""
+    """Request an import of each sheet whose file version in Drive, or whose settings, differ from the last import."""
     database = database.for_every_client()
     failures = tick.failures(database)
     watched = [sheet for sheet in RecipientStore(database).sheets_to_watch() if may_be_polled(sheet, failures, tick)]

@@ -66,7 +66,7 @@ def _replayed(database: Database, blobs: BlobStore, slug: str, *, run_id: str) -
     return dg.AssetCheckResult(
         passed=not report.differences,
         metadata={
-            "proof": f"{report.equal} threads with all their states were made again from raw mail and events and came "
+            "proof": f"{report.equal} threads with all their states were rebuilt from raw mail and events and came "
             f"out byte for byte; {len(report.differences)} did not, {report.made_by_other_code} were made by older "
             "code and not compared.",
             "threads": report.threads,

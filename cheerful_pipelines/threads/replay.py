@@ -1,4 +1,4 @@
-"""The proof of the event-sourced states: made again from raw mail and events, compared byte for byte."""
+"""The proof of the event-sourced states: rebuilt from raw mail and events, compared byte for byte."""
 
 from collections.abc import Mapping, Sequence
 from random import Random

@@ -205,7 +205,7 @@ class ThreadStore:
         return found
 
     def threads_without_raw(self, campaign_id: UUID) -> set[ThreadKey]:
-        """Threads of which some raw mail was let go by age: they cannot be made again from it."""
+        """Threads of which some raw mail was let go by age: they cannot be rebuilt from it."""
         row, mail = thread_attribution.c, gmail_message.c
         return self._keys(
             sa.select(row.gmail_account_id, row.gmail_thread_id)
@@ -463,8 +463,8 @@ class ThreadStore:
     ) -> None:
         """Replace the campaign's attributions of these threads and move its mark, in one transaction.
 
-        `rows` may speak of every campaign in `considered`: other campaigns' rows of the same threads lose or gain
-        their doubt here, or go; only their own runs add to them.
+        `rows` may speak of every campaign in `considered`: this recomputes `is_ambiguous` of other campaigns' rows of
+        the same threads, or deletes them; only their own runs add to them.
         """
         attribution = thread_attribution.c
         own = [row for row in rows if row.campaign_id == work.campaign_id]

@@ -32,7 +32,7 @@ from cheerful_pipelines.core.errors import PermanentError, TransientError
 
 LEAST_MACRO_F1_ENGLISH = 0.90
 LEAST_MACRO_F1_OTHER = 0.80
-MOST_FALSE_OPT_OUTS = 0.005
+MAX_FALSE_OPT_OUT_RATE = 0.005
 LEAST_AUTOMATIC_RECALL = 0.97
 """Of mail whose headers say that a machine wrote it."""
 MOST_RAISED_BY_ATTACKS = 0.03
@@ -82,7 +82,7 @@ def objections(result: Evaluation, before: Evaluation | None) -> tuple[str, ...]
     missed = (*result.development.opt_outs_missed, *test.opt_outs_missed)
     if missed:
         found.append(f"It misses {len(missed)} opt-outs: {', '.join(missed)}.")
-    if len(test.false_opt_outs) > MOST_FALSE_OPT_OUTS * test.not_opt_outs:
+    if len(test.false_opt_outs) > MAX_FALSE_OPT_OUT_RATE * test.not_opt_outs:
         found.append(f"It makes up {len(test.false_opt_outs)} opt-outs: {', '.join(test.false_opt_outs)}.")
     if test.macro_f1_english < LEAST_MACRO_F1_ENGLISH:
         found.append(f"Macro-F1 in English is {test.macro_f1_english:.3f}, below {LEAST_MACRO_F1_ENGLISH}.")

@@ -77,7 +77,7 @@ class MailboxSync:
         self._run_id = run_id
         self._clock = clock
         self._no_page_after = None if seconds is None else clock() + seconds - min(LAST_CALLS_SECONDS, seconds / 4)
-        self._suspects = self._who_killed(is_over)
+        self._suspects = self._crash_suspects(is_over)
         self._units_before, self._waited_before = client.units_spent, client.waited_seconds
 
     # --- the three things that a run may want ---
@@ -158,7 +158,7 @@ class MailboxSync:
         """Try these messages once more; what still fails waits longer, what is gone from Gmail is settled."""
         refs = {letter.gmail_message_id: "" for letter in letters}
         try:
-            return self._told(self._fetch_all(refs, even_killers=True))
+            return self._told(self._fetch_all(refs, include_suspects=True))
         except _Partial as partial:
             return self._told(partial.report).model_copy(update={"is_partial": True})
 
@@ -338,18 +338,18 @@ class MailboxSync:
     # --- fetching and storing ---
 
     def _fetch_all(
-        self, refs: Mapping[str, str], *, whole: Iterable[str] = (), even_killers: bool = False
+        self, refs: Mapping[str, str], *, whole: Iterable[str] = (), include_suspects: bool = False
     ) -> SyncReport:
         """Fetch and store page by page. `refs`: id to thread id; `whole`: threads known to be in scope."""
         total, in_scope = SyncReport(), set(whole)
-        for page in self._pages(refs, even_killers=even_killers):
+        for page in self._pages(refs, include_suspects=include_suspects):
             if is_stopping() or self._is_almost_over():
                 raise _Partial(total)
             self._letters.enter_flight(self._account.id, page, run_id=self._run_id)
             try:
                 kept, report, error = self._fetch_page(page, in_scope)
             except Exception:
-                self._letters.land(self._account.id, run_id=self._run_id)  # an error is no death
+                self._letters.land(self._account.id, run_id=self._run_id)  # an exception is not a crash
                 raise
             self._letters.land(self._account.id, run_id=self._run_id)
             total = added(total, report)
@@ -414,7 +414,7 @@ class MailboxSync:
         report = self._fetch_all({ref.gmail_message_id: ref.gmail_thread_id for ref in passed}, whole=new)
         return report.model_copy(update={"pulled_in": report.inserted})
 
-    def _pages(self, refs: Mapping[str, str], *, even_killers: bool) -> Iterable[list[str]]:
+    def _pages(self, refs: Mapping[str, str], *, include_suspects: bool) -> Iterable[list[str]]:
         """Pages to fetch; what was in flight when a worker died comes in halves, or, after another death, alone.
 
         Most deaths are accidents (a kill, a machine without memory): then two requests settle a page of suspects.
@@ -425,7 +425,7 @@ class MailboxSync:
         yield from in_batches(once, max(1, min(STORE_PAGE, (len(once) + 1) // 2)))
         yield from in_batches((one for one in refs if one not in suspects), STORE_PAGE)
         for one, deaths in suspects.items():
-            if deaths >= DEATHS_UNTIL_SET_ASIDE and not even_killers:
+            if deaths >= DEATHS_UNTIL_SET_ASIDE and not include_suspects:
                 self._letters.bury(self._account, one, stage="fetch", reason_code="kills_worker", run_id=self._run_id)
             elif deaths > 1:
                 yield [one]
@@ -446,7 +446,7 @@ class MailboxSync:
                 )
         return SyncReport(gone=len(gone), dead=len(failed) - len(gone))
 
-    def _who_killed(self, is_over: Callable[[str], bool]) -> dict[str, int]:
+    def _crash_suspects(self, is_over: Callable[[str], bool]) -> dict[str, int]:
         over = [run for run in self._letters.runs_in_flight(self._account.id) if run == self._run_id or is_over(run)]
         if over:
             self._letters.note_deaths(self._account.id, run_ids=over)

@@ -1,4 +1,4 @@
-"""What of a mailbox is ours to keep: decides for unknown ids before they are fetched, and for mails afterwards.
+"""Which messages of a mailbox are in scope: decides for unknown ids before they are fetched, and for mails afterwards.
 
 What makes a mail concern a campaign stands in relevance.py; what was passed over is kept in scope_store.py.
 """
