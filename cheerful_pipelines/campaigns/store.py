@@ -381,14 +381,17 @@ class CampaignStore:
             raise next(iter(failed.values()))
         return Resealed(len(rows) - len(failed), failed)
 
-    def set_account_status(self, account_id: UUID, *, status: str, reason: str | None) -> bool:
-        """Change the status. True where it was another before: the moment for one alert."""
+    def set_account_status(
+        self, account_id: UUID, *, status: str, reason: str | None, only_from: str | None = None
+    ) -> bool:
+        """Change the status. True if it was another before (or just `only_from`): the moment for one alert."""
         with self._database.transaction() as connection:
             changed = connection.execute(
                 sa.update(gmail_account)
                 .where(
                     gmail_account.c.id == account_id,
                     gmail_account.c.status != status,
+                    sa.true() if only_from is None else gmail_account.c.status == only_from,
                     gmail_account.c.replaced_at.is_(None),  # a sync of the old mailbox may end after the change
                 )
                 .values(status=status, status_reason=reason)

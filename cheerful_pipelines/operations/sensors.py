@@ -1,5 +1,6 @@
 """What carries backfills on, and what tells people that something is wrong. Each looks, decides purely, and acts."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
@@ -229,7 +230,7 @@ def _trouble_of(check: CheckSeen) -> Trouble:
 )
 def lost_workers(tick: Tick[Cursor]) -> dg.SkipReason:
     """Workers of the default launcher are processes beside this one."""
-    lost = lost_runs(tick.instance, Here(psutil.Process().create_time(), _is_alive))
+    lost = lost_runs(tick.instance, Here(psutil.Process().create_time() - clock_step(), _is_alive))
     for run in lost:
         end_lost_run(tick.instance, run.run_id)
         logger.warning("run_worker_lost", run=run.run_id)
@@ -238,11 +239,23 @@ def lost_workers(tick: Tick[Cursor]) -> dg.SkipReason:
     )
 
 
+_CLOCK_AT_IMPORT = time.time() - time.monotonic()
+
+
+def clock_step() -> float:
+    """Seconds by which the clock of this machine was set forward since this process began; 0 if it was not.
+
+    The system counts the age of processes from its start, so that after such a step each seems to have begun later,
+    and every run under way would look as if its process were gone and its number given to another.
+    """
+    return max(0.0, time.time() - time.monotonic() - _CLOCK_AT_IMPORT)
+
+
 def _is_alive(pid: int, noted: float) -> bool:
     """Whether the process lives and is the one of then: numbers are given out again, after a restart at once."""
     try:
         process = psutil.Process(pid)
-        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() <= noted + 2
+        return process.status() != psutil.STATUS_ZOMBIE and process.create_time() - clock_step() <= noted + 2
     except psutil.NoSuchProcess:
         return False
 

@@ -51,6 +51,7 @@ UNFINISHED = [
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 _MOST_RUNS = 500
+_MOST_CLEARED = 200
 _OVERLAP = timedelta(minutes=2)
 """Runs are written by other processes: what ended shortly before the last look is looked at once more."""
 _WITHOUT_CURSOR = timedelta(hours=6)
@@ -74,6 +75,8 @@ class Cursor(BaseModel):
     version: int = 1
     looked_at: Moment | None = None
     """Up to when ended runs were looked at."""
+    cleared: dict[str, str] = {}
+    """The runs whose failures were cleared, by unit: they are not written down again. The newest few."""
 
 
 C = TypeVar("C", bound=Cursor)
@@ -115,8 +118,9 @@ class Tick(Generic[C]):
         failures = self.failures(database)
         if over := [unit for unit in up_to_date if unit in failures]:
             store.clear(over)
-            for unit in over:
-                del failures[unit]
+            ended = {unit: run_id for unit in over if (run_id := failures.pop(unit).run_id) is not None}
+            kept = {unit: run_id for unit, run_id in self.cursor.cleared.items() if unit not in ended}
+            self.keep(cleared=dict(list((kept | ended).items())[-_MOST_CLEARED:]))
         if not wanted:
             return []
         self.unfinished = unfinished_runs(self.instance, self._kinds)
@@ -142,7 +146,7 @@ class Tick(Generic[C]):
         self, store: WorkFailureStore, work: Work, run: "_EndedRun", known: WorkFailure | None
     ) -> WorkFailure | None:
         """The failure of the unit's newest run, written down if no row tells of it yet."""
-        if known is not None and known.run_id == run.run_id:
+        if (known is not None and known.run_id == run.run_id) or self.cursor.cleared.get(work.unit) == run.run_id:
             return None
         if known is not None and known.failed_at >= run.ended and not is_from_the_future(known, self.now):
             return None

@@ -396,3 +396,36 @@ def test_what_the_log_was_told_of_outlives_the_migration_both_ways(owner: Databa
         command.upgrade(config, "head")
 
     assert [one.key for one in store.changes_for("log")] == ["new", "over"]
+
+
+def test_reconnecting_a_mailbox_opens_no_alert_of_the_failures_that_are_kept(
+    database: Database, settings: Settings
+) -> None:
+    account = an_account(database)
+    store, failures, now = CampaignStore(database), WorkFailureStore(database), datetime.now(UTC)
+    store.set_account_status(account.id, status="needs_reauth", reason="revoked")
+    for kind in ("mailbox", "archive"):
+        failures.record(f"{kind}:{account.alias}", "auth", at=now - timedelta(minutes=5), summary="revoked")
+
+    def open_alerts() -> list[str]:
+        return [one.key for one in troubles(health_report(settings, database, ()), lag_minutes=60)]
+
+    assert open_alerts() == [f"reauth {account.alias}"]
+    store.set_account_status(account.id, status="active", reason=None)
+    assert open_alerts() == []
+
+
+def test_a_sink_that_has_nothing_left_to_be_told_does_not_fail(
+    database: Database, settings: Settings, webhook: Webhook
+) -> None:
+    settings = settings.model_copy(update={"alert_urls": dg_secret(webhook.url)})
+    store, failures, now = AlertStore(database), WorkFailureStore(database), datetime.now(UTC)
+    store.open(Trouble(key="a", kind="lag", words="w", what_to_do="x"), now=now)
+    webhook.refuses = True
+    notify.notify(settings, database, {}, now)
+    assert len(failures.failures("alert_sink")) == 1
+    store.resolve("a", now=now)
+
+    notify.notify(settings, database, failures.failures("alert_sink"), now + timedelta(minutes=5))
+
+    assert failures.failures("alert_sink") == {}

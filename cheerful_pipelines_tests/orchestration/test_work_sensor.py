@@ -326,3 +326,19 @@ def test_every_error_of_ours_has_a_class() -> None:
         found = kind("x", reason_code="x") if kind.__name__ == "PoisonError" else kind("x")  # type: ignore[call-arg]
         assert failure_class_of(found) in FAILURE_CLASSES
         assert failure_class_of(found) != "unknown"
+
+
+def test_a_failure_that_was_cleared_is_not_written_down_again_from_its_old_run(
+    instance: dg.DagsterInstance, database: Database
+) -> None:
+    """The reason was repaired and the unit is up to date: news a minute later do not wait for the old failure."""
+    _run(instance, AuthError("no"), {SPRING.unit: SPRING.watermark})
+    tick = _tick(instance)
+    assert tick.work(database, [SPRING]) == []
+    tick = _tick(instance, tick.cursor)
+    tick.work(database, [], up_to_date=[SPRING.unit])
+
+    found = _tick(instance, tick.cursor).work(database, [Work(SPRING.unit, "8:1")])
+
+    assert [one.unit for one in found] == [SPRING.unit]
+    assert WorkFailureStore(database).failures() == {}

@@ -42,7 +42,8 @@ def settle_account(campaigns: CampaignStore, account: GmailAccount, error: BaseE
     reconnecting would not help.
     """
     if isinstance(error, AuthError):
-        if campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error)):
+        # Not one that a person paused while the run was under way: it would come back by itself.
+        if campaigns.set_account_status(account.id, status="needs_reauth", reason=str(error), only_from="active"):
             logger.warning("account_needs_reauth", account=account.alias)
         return True
     if isinstance(error, ThrottledError) and error.retry_after_seconds is not None:

@@ -189,7 +189,9 @@ def _note_silence(
         kind = failure_class_of(error)
         logger.warning("account_did_not_answer", account=alias, error=type(error).__name__)
         before = known.get(f"mailbox:{alias}")
-        if (kind == "transient" and times[alias] < SILENT_POLLS) or (before and not may_be_tried(before, tick.now)):
+        # A login that is refused and a time that Google names end the polling, whatever else the mailbox waits for.
+        waits = before is not None and not may_be_tried(before, tick.now) and kind not in ("auth", "throttled")
+        if waits or (kind == "transient" and times[alias] < SILENT_POLLS):
             continue
         try:
             settle_account(CampaignStore(database), accounts[alias], error, now=tick.now)

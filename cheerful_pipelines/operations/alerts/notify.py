@@ -76,6 +76,8 @@ def notify(settings: Settings, database: Database, failures: Mapping[str, WorkFa
     words = _log(store)
     waiting = [name for name, sink in sinks.items() if (one := failures.get(sink.unit)) and not may_be_tried(one, now)]
     changes = {name: found for name in sinks if name not in waiting and (found := store.changes_for(name))}
+    # Nothing is left that it could fail to take: what it missed is resolved, or came through after its time was up.
+    failed.clear([sink.unit for name, sink in sinks.items() if name not in waiting and name not in changes])
     answers = _SINKS.ask(changes, lambda name: _tell(sinks[name], changes[name], store, settings.web_url))
     for name in (*answers.late, *answers.hanging):
         answers.answered[name] = TransientError("The sink has not answered in time.")

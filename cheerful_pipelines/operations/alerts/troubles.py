@@ -113,11 +113,13 @@ def _of_run(work: FailedWork, severity: Severity) -> Trouble:
 
 
 def _of_units(report: HealthReport) -> Iterator[Trouble]:
-    """One per unit of work. A mailbox that must be reconnected has an alert of its own already."""
-    reconnect = {account.alias for account in report.accounts if account.status == "needs_reauth"}
+    """One per unit of work. That a login is refused, the alert of the account says for all units of the mailbox.
+
+    A failure of class auth outlives the reconnecting until a run succeeds: it opens no alert of its own then.
+    """
     for failure in report.failing_units:
         kind, _, name = failure.unit.partition(":")
-        if kind in MAILBOX_KINDS and name in reconnect and failure.failure_class == "auth":
+        if kind in MAILBOX_KINDS and failure.failure_class == "auth":
             continue
         severity = severity_of(
             failure.failure_class, attempts=failure.attempts, since=failure.first_failed_at, now=report.at

@@ -22,6 +22,7 @@ from cheerful_pipelines.mail.gmail import gmail_client as gmail_client_module
 from cheerful_pipelines.mail.gmail import sensors as gmail_sensors
 from cheerful_pipelines.mail.gmail.assets import gmail_archive, gmail_messages
 from cheerful_pipelines.mail.gmail.gmail_client import GmailClients
+from cheerful_pipelines.mail.gmail.mailbox_failures import settle_account
 from cheerful_pipelines.mail.gmail.sensors import archive_months, gmail_changes, missing_months
 from cheerful_pipelines.mail.gmail.turns import MAILBOXES_A_RUN, MOST_RUNS, SyncKind, askable, share_out
 from cheerful_pipelines.mail.models import SyncTarget
@@ -650,3 +651,25 @@ def test_months_of_a_mailbox_that_fail_wait_alone_and_are_asked_for_again(
     assert everybody == sorted(ALIASES)
     assert without == ["mia", "zoe"]
     assert months() == sorted(ALIASES)
+
+
+def test_a_login_that_is_revoked_while_the_mailbox_waits_after_a_bug_is_noticed(installation: Installation) -> None:
+    installation.sync(accounts=list(ALIASES))
+    store, later = WorkFailureStore(installation.database), helper.now() + timedelta(hours=20)
+    store.record("mailbox:max", "unknown", at=helper.now(), run_id="r", watermark="1:1", not_before=later)
+    installation.google.revoke_token("max@brand.example")
+    installation.clients = GmailClients(installation.settings, installation.database)
+
+    installation.tick()
+
+    assert installation.campaigns.account("max").status == "needs_reauth"
+    assert installation.failures["mailbox:max"].failure_class == "auth"
+
+
+def test_a_mailbox_that_was_paused_while_its_sync_failed_stays_paused(installation: Installation) -> None:
+    account = installation.campaigns.account("max")
+    installation.campaigns.set_account_status(account.id, status="paused", reason="by hand")
+
+    settle_account(installation.campaigns, account, AuthError("revoked"), now=helper.now())
+
+    assert installation.campaigns.account("max").status == "paused"
