@@ -6,6 +6,7 @@ result for each partition (refresh/bulk_refresh.py).
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -26,7 +27,7 @@ class CampaignCheck(NamedTuple):
     def results(self, slug: str, resources: Mapping[str, Any]) -> list[dg.AssetCheckResult]:
         """The results for one campaign, each with its asset and name. Raises `Failure` like any asset of ours."""
         with dagster_failures():
-            found = self.evaluate(slug=slug, **_needed(self.evaluate, resources))
+            found = self.evaluate(slug=slug, **picked(self.evaluate, resources.__getitem__))
             results = [found] if isinstance(found, dg.AssetCheckResult) else list(found)
         (asset,) = {key.asset_key for key in self.definition.check_keys}
         names = [key.name for key in self.definition.check_keys]
@@ -36,9 +37,7 @@ class CampaignCheck(NamedTuple):
         ]
 
 
-def campaign_check(
-    *, asset: str, description: str, retry_policy: dg.RetryPolicy | None = None, pool: str | None = None
-) -> Callable[[Callable[..., dg.AssetCheckResult]], CampaignCheck]:
+def campaign_check(*, asset: str, description: str) -> Callable[[Callable[..., dg.AssetCheckResult]], CampaignCheck]:
     """Make the check named like the function, which takes `slug` and, by name, resources (see resources.py)."""
 
     def decorate(evaluate: Callable[..., dg.AssetCheckResult]) -> CampaignCheck:
@@ -48,14 +47,11 @@ def campaign_check(
             description=description,
             partitions_def=CAMPAIGN_PARTITIONS,
             required_resource_keys=resources_of(evaluate),
-            retry_policy=retry_policy,
-            pool=pool,
         )
         def check(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
             resources = context.op_execution_context.resources
             with dagster_failures():
-                needed = {name: getattr(resources, name) for name in resources_of(evaluate)}
-                return evaluate(slug=context.partition_key, **needed)
+                return evaluate(slug=context.partition_key, **picked(evaluate, partial(getattr, resources)))
 
         return CampaignCheck(check, evaluate)
 
@@ -72,5 +68,6 @@ def resources_of(function: Callable[..., Any]) -> set[str]:
     return required - {"slug", "run_id"}
 
 
-def _needed(function: Callable[..., Any], resources: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: resources[name] for name in resources_of(function)}
+def picked(function: Callable[..., Any], resource: Callable[[str], Any]) -> dict[str, Any]:
+    """The resources that a function names, as its arguments; `resource` gives one by its name."""
+    return {name: resource(name) for name in resources_of(function)}

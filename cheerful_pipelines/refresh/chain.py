@@ -25,7 +25,7 @@ from cheerful_pipelines.metrics.assets import (
     count_metrics,
     metrics_sheet,
 )
-from cheerful_pipelines.orchestration.campaign_checks import CampaignCheck, resources_of
+from cheerful_pipelines.orchestration.campaign_checks import CampaignCheck, picked
 from cheerful_pipelines.threads import checks as thread_checks
 from cheerful_pipelines.threads.assets import email_threads, rebuild_threads
 
@@ -48,8 +48,7 @@ class Step(NamedTuple):
 
     def result(self, slug: str, run_id: str, resources: Mapping[str, Any]) -> dg.MaterializeResult[Any]:
         """Do the step for one campaign. Raises `dg.Failure` with our own error as its cause."""
-        needed = {name: resources[name] for name in resources_of(self.refresh)}
-        return self.refresh(slug=slug, run_id=run_id, **needed)
+        return self.refresh(slug=slug, run_id=run_id, **picked(self.refresh, resources.__getitem__))
 
 
 CHAIN = (

@@ -72,12 +72,12 @@ def notify(settings: Settings, database: Database, failures: Mapping[str, WorkFa
     store, failed = AlertStore(database), WorkFailureStore(database)
     sinks = {sink.name: sink for sink in sinks_of(settings)}
     store.forget_sinks_but([LOG, *sinks])
-    failed.clear(failures.keys() - {sink.unit for sink in sinks.values()})
     words = _log(store)
     waiting = [name for name, sink in sinks.items() if (one := failures.get(sink.unit)) and not may_be_tried(one, now)]
     changes = {name: found for name in sinks if name not in waiting and (found := store.changes_for(name))}
-    # Nothing is left that it could fail to take: what it missed is resolved, or came through after its time was up.
-    failed.clear([sink.unit for name, sink in sinks.items() if name not in waiting and name not in changes])
+    # The rest is configured no longer, or has nothing left that it could fail to take: what it missed is resolved, or
+    # came through after its time was up.
+    failed.clear(failures.keys() - {sinks[name].unit for name in (*waiting, *changes)})
     answers = _SINKS.ask(changes, lambda name: _tell(sinks[name], changes[name], store, settings.web_url))
     for name in (*answers.late, *answers.hanging):
         answers.answered[name] = TransientError("The sink has not answered in time.")
