@@ -200,8 +200,7 @@ def _keep(wanted: _Wanted, credentials: str) -> None:
         scope=wanted.scope,
         replace_address=wanted.replace_address,
     )
-    units = [f"{kind}:{account.alias}" for kind in ("mailbox", "archive", "dead_letters")]
-    WorkFailureStore(database().for_every_client()).make_due(units, at=datetime.now(UTC))
+    WorkFailureStore(database().for_every_client()).make_mailbox_due(account.alias, at=datetime.now(UTC))
     print(f"{account.alias} is connected ({profile.messages_total} messages, scope {account.scope})")
     waiting = [sentence for sentence in waiting_mailboxes(store) if sentence.startswith(f"{account.alias} ")]
     print(waiting[0] if waiting else "The sensors sync it within half a minute.")

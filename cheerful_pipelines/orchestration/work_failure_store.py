@@ -107,6 +107,10 @@ class WorkFailureStore:
         with self._database.transaction() as connection:
             connection.execute(statement)
 
+    def make_mailbox_due(self, alias: str, *, at: datetime) -> None:
+        """A mailbox was connected again, or works again: whatever kind of its work failed is due now."""
+        self.make_due([f"{kind}:{alias}" for kind in MAILBOX_KINDS], at=at)
+
     def clear(self, units: Collection[str]) -> int:
         """These units are up to date: nothing of theirs fails. Returns how many had failed."""
         if not units:

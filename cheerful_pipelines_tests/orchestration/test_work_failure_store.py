@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from cheerful_pipelines.campaigns.store import CampaignStore
+from cheerful_pipelines.orchestration.retries import MAILBOX_KINDS
 from cheerful_pipelines.orchestration.work_failure_store import WorkFailureStore
 from cheerful_pipelines.storage.engine import Database
 from cheerful_pipelines_tests.builders import a_campaign, an_account
@@ -129,3 +130,14 @@ def test_failures_of_what_nobody_works_on_are_forgotten_and_no_others(
     )
     assert not set(gone) & set(store.failures())
     assert store.forget_abandoned() == []
+
+
+def test_a_mailbox_that_was_connected_again_has_all_kinds_of_its_work_due(store: WorkFailureStore) -> None:
+    for kind in MAILBOX_KINDS:
+        store.record(f"{kind}:mia", "auth", at=NOW)
+    store.record("mailbox:max", "auth", at=NOW)
+
+    store.make_mailbox_due("mia", at=NOW)
+
+    due = {unit for unit, failure in store.failures().items() if failure.next_try_at <= NOW}
+    assert due == {f"{kind}:mia" for kind in MAILBOX_KINDS}

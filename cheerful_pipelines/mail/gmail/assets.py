@@ -98,8 +98,7 @@ def gmail_messages(
             raise SlowCallError(f"The mailbox {alias} gave nothing within {LIVE_SECONDS:.0f} seconds.")
         if account.status == "needs_reauth":
             account_works(campaigns, account)
-            units = [f"{kind}:{alias}" for kind in ("archive", "reconcile", "dead_letters")]
-            WorkFailureStore(database.for_every_client()).make_due(units, at=datetime.now(UTC))
+            WorkFailureStore(database.for_every_client()).make_mailbox_due(alias, at=datetime.now(UTC))
         # Gmail's ids are unsigned 64-bit numbers: as text, since metadata holds signed ones.
         marks = {"mark_before": str(report.mark_before), "mark_after": str(report.mark_after)}
         gap = {"gap_certificate": markdown_metadata(markdown.escaped(report.gap.statement))} if report.gap else {}
